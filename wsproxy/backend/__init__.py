@@ -1,0 +1,1 @@
+"""The upstream side: bounded queues, worker pools and their persistent connections."""

@@ -1,0 +1,1 @@
+"""PURE: which route a request takes and which backends it prefers."""

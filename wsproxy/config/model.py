@@ -1,0 +1,149 @@
+"""The frozen settings that a checked ini file becomes; everything else is built from these.
+
+May know: value shapes and their defaults' meaning. The defaults themselves stand in `schema`, the one source of parsing,
+`--help-config` and the manual. Durations end in `_s` (seconds), sizes in `_bytes`; None means "no limit".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
+
+IPNetwork = IPv4Network | IPv6Network
+RouteKind = Literal["http", "websocket"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one upstream server listens: `host:port`, `unix:/path`, `http://host[:port]` or `https://…`."""
+
+    host: str = ""  # a name or an IP literal without brackets; "" for a unix socket
+    port: int = 0
+    unix_path: str = ""
+    tls: bool = False
+    authority: str = ""  # written as a URL: the Host such a server gets; "" keeps the client's Host
+    base_path: str = ""  # the path of a URL, without a trailing slash
+
+    def __str__(self) -> str:
+        """As a person would write it: `127.0.0.1:9001`, `[::1]:9001`, `unix:/run/a.sock`, `https://api.example`."""
+        if self.unix_path:
+            return f"unix:{self.unix_path}"
+        if self.authority:
+            return f"{'https' if self.tls else 'http'}://{self.authority}{self.base_path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """One upstream server of a group: its address, its bounded queue and its worker pool."""
+
+    name: str
+    address: Address
+    weight: int = 1
+    max_workers: int = 3
+    min_workers: int = 1
+    worker_timeout_s: float = 3.0
+    buffer_size: int = 10  # requests waiting in the queue, besides those that workers hold
+    enabled: bool = True
+    backup: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """How a group's backends are probed; without a path a TCP (or unix) connect is the probe."""
+
+    path: str | None = None
+    interval_s: float = 10.0
+    timeout_s: float = 2.0
+    fall: int = 3
+    rise: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedSettings:
+    """Servers that the proxy starts itself: one process per server, each on a unix socket of its own."""
+
+    command: tuple[str, ...]  # argv; `<sock>` stands for the socket's path, `<python>` for the proxy's interpreter
+    startup_servers: int = 1
+    max_servers: int = 1
+    environment: tuple[tuple[str, str], ...] = ()
+    working_directory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """The backends that routes choose among; a route that lists its own servers owns a group of the same name."""
+
+    name: str
+    servers: tuple[ServerSettings, ...] = ()
+    template: ServerSettings | None = None  # what a managed server's pool looks like (its name and address are filled in)
+    health: HealthSettings = HealthSettings()
+    managed: ManagedSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FrontendSettings:
+    """One listener and what it allows its clients."""
+
+    name: str  # "frontend" or "frontend:NAME"
+    host: str
+    port: int
+    max_connections: int = 10_000
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 60.0
+    keepalive_timeout_s: float = 75.0
+    keepalive_requests: int = 1000
+    max_header_size_bytes: int = 16 * 1024
+    max_headers: int = 100
+    max_body_size_bytes: int | None = None
+    trusted_proxies: tuple[IPNetwork, ...] = ()
+    underscores_in_headers: bool = False
+    shutdown_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMatch:
+    """A field that must be there: with this value, or with any when the value is None."""
+
+    name: str
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """One `[http…]` or `[websocket…]` section: what it matches, and where that goes."""
+
+    name: str  # the section's name: "http", "http:api", "websocket:chat"
+    kind: RouteKind
+    group: str  # a GroupSettings name
+    frontend: str | None = None  # None: every frontend
+    path_prefix: str = "/"
+    host: str | None = None  # exact, or "*.example.org"
+    headers: tuple[HeaderMatch, ...] = ()
+    algorithm: str = "random"
+    queue_timeout_s: float = 5.0
+    connect_timeout_s: float = 3.0
+    response_timeout_s: float = 60.0
+    body_timeout_s: float = 60.0  # silence inside an upstream body
+    retries: int = 1
+    preserve_host: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Where log and access lines go."""
+
+    level: str = "info"  # debug, info, warning, error
+    access: str = "stdout"  # stdout, off, or a path
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One checked ini file."""
+
+    source: str
+    frontends: tuple[FrontendSettings, ...]
+    routes: tuple[RouteSettings, ...]
+    groups: tuple[GroupSettings, ...]
+    log: LogSettings = field(default_factory=LogSettings)

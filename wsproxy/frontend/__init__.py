@@ -1,0 +1,1 @@
+"""The client side: listeners, sessions, forwarding and WebSocket relays."""

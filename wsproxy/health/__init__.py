@@ -1,0 +1,1 @@
+"""Active health checks: probes and their verdicts."""

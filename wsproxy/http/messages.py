@@ -1,0 +1,155 @@
+"""HTTP/1.1 message heads as the two codecs hand them on: validated, canonical, hop-by-hop fields already taken out.
+
+Pure. Knows the shapes only; `fast_codec` and `h11_codec` make them, `encode_request` and `encode_response` write them.
+A head's `fields` is one block of bytes, each line exactly `Name: value\r\n`, that is forwarded as it stands: fields are
+moved, not rebuilt, which is most of the difference between 3 and 18 microseconds a head.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+CHUNKED: Final = -1
+"""`length` of a body in chunked transfer coding."""
+UNTIL_CLOSE: Final = -2
+"""`length` of a response body that ends with the connection (RFC 9112 section 6.3, rule 8)."""
+
+
+@lru_cache(maxsize=256)  # names come from our own code and from the configuration, never from a message
+def _finder(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"(?im)^" + re.escape(name) + rb": ([^\r]*)\r")
+
+
+def field_values(fields: bytes, name: bytes) -> list[bytes]:
+    """All values of a field in a canonical block, in order; `name` in any case."""
+    return _finder(name.lower()).findall(fields)
+
+
+class RequestHead:
+    """A request head that both sides read the same way.
+
+    method, target: as received, the target in origin-form (or `*`); an absolute-form target has been reduced.
+    authority: the Host (`host[:port]`), from the target if that was absolute; b"" on HTTP/1.0 without one.
+    fields: end-to-end fields, canonical; Host and Content-Length stand in it, Transfer-Encoding and the claims do not.
+    length: bytes of body, CHUNKED, or 0.
+    claims: what the client says of its own identity (lower-case names: x-forwarded-for, -proto, -host, forwarded,
+        x-request-id, values joined by ", "), or None when it says nothing.
+    upgrade: the lower-case protocol asked for when `Connection` names it too, else b"".
+    """
+
+    __slots__ = (
+        "authority",
+        "claims",
+        "expect_continue",
+        "fields",
+        "keep_alive",
+        "length",
+        "method",
+        "minor_version",
+        "target",
+        "upgrade",
+    )
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        minor_version: int,
+        authority: bytes,
+        fields: bytes,
+        length: int,
+        keep_alive: bool,
+        expect_continue: bool = False,
+        upgrade: bytes = b"",
+        claims: dict[bytes, bytes] | None = None,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.minor_version = minor_version
+        self.authority = authority
+        self.fields = fields
+        self.length = length
+        self.keep_alive = keep_alive
+        self.expect_continue = expect_continue
+        self.upgrade = upgrade
+        self.claims = claims
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when every part is (for tests)."""
+        return isinstance(other, RequestHead) and all(getattr(self, n) == getattr(other, n) for n in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "RequestHead(" + ", ".join(f"{n}={getattr(self, n)!r}" for n in self.__slots__) + ")"
+
+
+class ResponseHead:
+    """A response head from an upstream server.
+
+    fields: end-to-end fields, canonical; a Content-Length that may be forwarded stands in it, Transfer-Encoding does not.
+    length: bytes of body, CHUNKED, UNTIL_CLOSE, or 0 for a status or a method that has none (HEAD, 1xx, 204, 304).
+    keep_alive: whether the connection may be used again once the body has ended.
+    keep_alive_timeout_s: what the server's `Keep-Alive: timeout=N` says, or None.
+    upgrade: the lower-case protocol of a 101, else b"".
+    """
+
+    __slots__ = ("fields", "keep_alive", "keep_alive_timeout_s", "length", "minor_version", "reason", "status", "upgrade")
+
+    def __init__(
+        self,
+        status: int,
+        reason: bytes,
+        minor_version: int,
+        fields: bytes,
+        length: int,
+        keep_alive: bool,
+        keep_alive_timeout_s: float | None = None,
+        upgrade: bytes = b"",
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.minor_version = minor_version
+        self.fields = fields
+        self.length = length
+        self.keep_alive = keep_alive
+        self.keep_alive_timeout_s = keep_alive_timeout_s
+        self.upgrade = upgrade
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when every part is (for tests)."""
+        return isinstance(other, ResponseHead) and all(getattr(self, n) == getattr(other, n) for n in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "ResponseHead(" + ", ".join(f"{n}={getattr(self, n)!r}" for n in self.__slots__) + ")"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """What a head may be at most (RFC 9110 section 5.4, RFC 9112 section 3)."""
+
+    head_bytes: int = 16 * 1024
+    fields: int = 100
+    target_bytes: int = 8 * 1024
+    underscores: bool = False  # forward field names with an underscore instead of dropping them
+
+
+class MalformedRequestError(Exception):
+    """A request that is refused; `status` is the answer, str() a short reason that may be shown to the client."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class MalformedResponseError(Exception):
+    """An upstream answer that cannot be read one way only; str() says why, for the log."""
+
+
+class MalformedBodyError(Exception):
+    """A chunked body whose framing is broken or over a limit; str() says why."""

@@ -1,0 +1,1 @@
+"""Servers that the proxy starts, watches and stops itself."""

@@ -1,0 +1,1 @@
+"""The only place with sockets: streams, listeners, dialling, locks and deadlines."""

@@ -1,0 +1,1 @@
+"""PURE: decisions that protect backends: pool size, retries."""
