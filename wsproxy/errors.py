@@ -1,0 +1,75 @@
+"""What can go wrong with an exchange: whose fault, which status, and whether it may be tried again.
+
+The place that fails says all three; the attempt loop only reads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Side(Enum):
+    """Whose fault a failure is."""
+
+    CLIENT = "client"
+    UPSTREAM = "upstream"
+    PROXY = "proxy"
+
+
+class Retry(Enum):
+    """Whether a failed exchange may be tried again."""
+
+    NEVER = "never"
+    ELSEWHERE = "elsewhere"
+    """Nothing was written: any method may go to another backend, at no cost."""
+    FRESH = "fresh"
+    """A reused connection was closed by the server before it answered: once more, at no cost, if that is safe."""
+    IF_SAFE = "if safe"
+    """Bytes were written: again only if the method is idempotent and the body can be replayed; costs a retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an exchange got no answer from upstream."""
+
+    side: Side
+    status: int
+    message: str  # for the client: says nothing about the inside
+    retry: Retry = Retry.NEVER
+    detail: str = ""  # for the log
+
+
+CLIENT_LEFT = Failure(Side.CLIENT, 499, "the client closed the connection")
+NO_BACKEND = Failure(Side.UPSTREAM, 503, "no healthy backend")
+QUEUE_TIMEOUT = Failure(Side.PROXY, 503, "all backends are busy")
+STOPPING = Failure(Side.PROXY, 503, "the proxy is stopping")
+
+
+def connect_failed(detail: str, timed_out: bool) -> Failure:
+    """No connection to the backend: nothing was written."""
+    message = "the backend did not accept a connection in time" if timed_out else "the backend refused the connection"
+    return Failure(Side.UPSTREAM, 504 if timed_out else 502, message, Retry.ELSEWHERE, detail)
+
+
+def bad_answer(detail: str) -> Failure:
+    """The backend answered what is no HTTP, or stopped inside its answer."""
+    return Failure(Side.UPSTREAM, 502, "the backend sent an invalid answer", Retry.NEVER, detail)
+
+
+def closed_early(reused: bool) -> Failure:
+    """The backend closed the connection before it answered."""
+    retry = Retry.FRESH if reused else Retry.IF_SAFE
+    return Failure(Side.UPSTREAM, 502, "the backend closed the connection", retry, "closed before an answer")
+
+
+def no_answer(timeout_s: float) -> Failure:
+    """The backend was silent past `response_timeout`."""
+    return Failure(
+        Side.UPSTREAM, 504, "the backend did not answer in time", Retry.IF_SAFE, f"silent for {timeout_s:g} s"
+    )
+
+
+def bad_body(status: int, message: str) -> Failure:
+    """The client's request body is malformed or too large."""
+    return Failure(Side.CLIENT, status, message)

@@ -1,0 +1,64 @@
+"""One coarse clock for all the deadlines of a process: re-arming one is an assignment, not a timer.
+
+Knows objects with a `deadline`; not what they are. A timer per request would cost more than parsing the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from typing import Final, Protocol
+
+import anyio
+
+NEVER: Final = inf
+"""A deadline that never comes."""
+
+TICK_S: Final = 0.25
+"""How often deadlines are looked at, so how late one may be: small against the shortest default (2 s)."""
+
+
+class Expirable(Protocol):
+    """What has a deadline (loop time, seconds; NEVER for none) and knows what to do when it has passed."""
+
+    deadline: float
+
+    def expire(self) -> None:
+        """Called once per sweep while the deadline is in the past; must set another or leave."""
+
+
+class Deadlines:
+    """The objects whose deadlines are watched, and the time as of the last sweep."""
+
+    def __init__(self, tick_s: float = TICK_S) -> None:
+        self._tick_s = tick_s
+        self._watched: set[Expirable] = set()
+        self.now = asyncio.get_running_loop().time()
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+    def after(self, delay_s: float) -> float:
+        """A deadline `delay_s` from now: never early, at most two ticks late."""
+        return self.now + delay_s + self._tick_s
+
+    def watch(self, item: Expirable) -> None:
+        """Look at `item.deadline` from now on."""
+        self._watched.add(item)
+
+    def forget(self, item: Expirable) -> None:
+        """Stop looking at `item`; no error if it was not watched."""
+        self._watched.discard(item)
+
+    def sweep(self, now: float) -> None:
+        """Expire what is due at `now`."""
+        self.now = now
+        for item in [item for item in self._watched if item.deadline <= now]:
+            item.expire()
+
+    async def run(self) -> None:
+        """Sweep at each tick until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await anyio.sleep(self._tick_s)
+            self.sweep(loop.time())

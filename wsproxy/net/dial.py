@@ -1,0 +1,108 @@
+"""Opening connections to upstream servers: TCP and unix sockets, names resolved per dial with a short cache.
+
+Knows addresses and the kinds of failure; not what will be said over the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Final
+
+from wsproxy.config.model import Address
+from wsproxy.net.stream import Stream
+
+RESOLVED_FOR_S: Final = 5.0
+"""How long a resolved name is used again: a burst of dials asks once, a changed record is seen within seconds."""
+
+BACKLOG_RETRY_S: Final = 0.01
+"""Pause before a unix socket with a full backlog is tried again; the kernel answers EAGAIN instead of queueing."""
+
+
+class DialError(Exception):
+    """No connection could be opened; `timed_out` tells a silent server from one that refuses."""
+
+    def __init__(self, message: str, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out
+
+
+class Dialer:
+    """Opens connections to one address, resolving its name when it is one."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._resolved: tuple[str, ...] = ()
+        self._resolved_until = 0.0
+        if address.host and _is_literal(address.host):
+            self._resolved, self._resolved_until = (address.host,), float("inf")
+
+    async def dial(self, timeout_s: float) -> Stream:
+        """Open one connection within `timeout_s`, trying each resolved address in turn. Raises DialError."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                if self._address.unix_path:
+                    return await self._dial_unix()
+                return await self._dial_tcp()
+        except TimeoutError:
+            raise DialError(f"{self._address}: no connection within {timeout_s:g} s", timed_out=True) from None
+
+    async def _dial_unix(self) -> Stream:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                _, stream = await loop.create_unix_connection(_factory(loop), self._address.unix_path)
+                return stream
+            except BlockingIOError:
+                await asyncio.sleep(BACKLOG_RETRY_S)
+            except OSError as error:
+                raise DialError(f"{self._address}: {_reason(error)}") from None
+
+    async def _dial_tcp(self) -> Stream:
+        loop = asyncio.get_running_loop()
+        failure = "no address"
+        for host in await self._resolve():
+            try:
+                _, stream = await loop.create_connection(_factory(loop), host, self._address.port)
+                return stream
+            except OSError as error:
+                failure = _reason(error)
+        self._forget()
+        raise DialError(f"{self._address}: {failure}")
+
+    def _forget(self) -> None:
+        """A name that led nowhere is asked for again at the next dial."""
+        if self._resolved_until != float("inf"):
+            self._resolved_until = 0.0
+
+    async def _resolve(self) -> tuple[str, ...]:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._resolved_until:
+            try:
+                found = await loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
+            except (OSError, UnicodeError) as error:  # UnicodeError: a label that IDNA refuses
+                raise DialError(f"{self._address}: name does not resolve ({_reason(error)})") from None
+            self._resolved = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+            self._resolved_until = loop.time() + RESOLVED_FOR_S
+        return self._resolved
+
+
+def _factory(loop: asyncio.AbstractEventLoop) -> Callable[[], Stream]:
+    return lambda: Stream(loop)
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _reason(error: Exception) -> str:
+    """The operating system's words, without address and number, which the caller has already said."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

@@ -1,0 +1,171 @@
+"""Listening sockets and our own accept loop.
+
+Knows sockets and limits; a connection is handed to `serve` as a Stream, in a task of the listener's own group. The loop
+is ours because at the descriptor limit uvloop's `create_server` accepts and drops (75 of 100 clients in a test) and that
+of asyncio spins: here the limit, of descriptors or of `max_connections`, stops the reading of the listening socket, so
+that clients wait in its backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from wsproxy.net.stream import Stream
+
+BACKLOG: Final = 4096
+"""Connections the kernel holds for us: a burst of thousands must not be refused (the kernel cuts it to somaxconn)."""
+
+ACCEPTS_A_WAKEUP: Final = 64
+"""Accepted in one go, so that a flood of newcomers does not starve those who are served."""
+
+DESCRIPTOR_PAUSE_S: Final = 0.1
+"""Pause of accepting when descriptors or memory have run out, unless a connection ends earlier."""
+
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_logger = logging.getLogger("wsproxy.listen")
+
+Serve = Callable[[Stream], Awaitable[None]]
+
+
+class ListenError(Exception):
+    """A listening socket could not be opened; str() names the address and the reason."""
+
+
+def raise_descriptor_limit() -> int:
+    """Raise RLIMIT_NOFILE to its hard limit and return it; a proxy holds two descriptors a connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return soft
+
+
+def open_sockets(host: str, port: int) -> list[socket.socket]:
+    """Bind and listen on every address `host` stands for. Raises ListenError, with nothing left open."""
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            listening = socket.socket(family, kind, protocol)
+            sockets.append(listening)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listening.setblocking(False)
+            listening.bind(address)
+            listening.listen(BACKLOG)
+    except OSError as error:
+        for listening in sockets:
+            listening.close()
+        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    return sockets
+
+
+class Listener:
+    """Accepts on its sockets while there is room, and owns the tasks of the connections it accepted."""
+
+    def __init__(self, name: str, sockets: list[socket.socket], serve: Serve, max_connections: int) -> None:
+        self.name = name
+        self.connections = 0
+        self._sockets = sockets
+        self._serve = serve
+        self._max_connections = max_connections
+        self._accepting = False
+        self._closed = asyncio.Event()
+        self._resume_timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each socket, as bound."""
+        return [listening.getsockname()[:2] for listening in self._sockets]
+
+    @property
+    def tasks(self) -> asyncio.TaskGroup:
+        """The group that sessions and their relays live in; only while `run` runs."""
+        if self._tasks is None:
+            raise RuntimeError("the listener is not running")
+        return self._tasks
+
+    async def run(self) -> None:
+        """Accept until `close`, then wait for the connections that are left."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._resume()
+            try:
+                await self._closed.wait()
+            finally:
+                self.close()
+
+    def close(self) -> None:
+        """Stop accepting and close the listening sockets; connections go on."""
+        self._pause()
+        for listening in self._sockets:
+            listening.close()
+        self._closed.set()
+
+    def _resume(self) -> None:
+        if self._resume_timer is not None:
+            self._resume_timer.cancel()
+            self._resume_timer = None
+        if not self._accepting and not self._closed.is_set() and self.connections < self._max_connections:
+            self._accepting = True
+            for listening in self._sockets:
+                self._loop.add_reader(listening.fileno(), self._accept, listening)
+
+    def _pause(self) -> None:
+        if self._resume_timer is not None:
+            self._resume_timer.cancel()
+            self._resume_timer = None
+        if self._accepting:
+            self._accepting = False
+            for listening in self._sockets:
+                self._loop.remove_reader(listening.fileno())
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(ACCEPTS_A_WAKEUP):
+            if self.connections >= self._max_connections:
+                _logger.warning(
+                    "%s: %d connections, the limit: accepting pauses (max_connections)", self.name, self.connections
+                )
+                self._pause()
+                return
+            try:
+                accepted, _ = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    _logger.warning("%s: accept failed: %s", self.name, error.strerror)
+                    return
+                _logger.warning("%s: %s: accepting pauses", self.name, error.strerror)
+                self._pause()
+                self._resume_timer = self._loop.call_later(DESCRIPTOR_PAUSE_S, self._resume)
+                return
+            accepted.setblocking(False)
+            self.connections += 1
+            self.tasks.create_task(self._run_connection(accepted))
+
+    async def _run_connection(self, accepted: socket.socket) -> None:
+        stream = Stream(self._loop)
+        try:
+            await self._loop.connect_accepted_socket(lambda: stream, accepted)
+            await self._serve(stream)
+        except OSError as error:  # the client was gone before we looked
+            _logger.debug("%s: connection ended early: %s", self.name, error)
+        except Exception:  # a bug in one session must not end the listener and every other session
+            _logger.exception("%s: internal error in a session", self.name)
+        finally:
+            stream.close()
+            self.connections -= 1
+            self._resume()

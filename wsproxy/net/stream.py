@@ -1,0 +1,252 @@
+"""A byte stream with a pull interface over an asyncio transport: the connection both sides of the proxy are made of.
+
+Knows transports and backpressure, nothing of protocols. `receive()` returns what is buffered at once or waits on one
+future; `write()` is synchronous; `drain()` is for when `write_paused` says so. It is an `anyio.abc.ByteStream` too, so
+code written for anyio can use it. anyio's own socket stream pauses and resumes reading at each receive and runs a
+checkpoint at each call, which measured 54 against 22 microseconds of CPU for a proxied request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+from anyio import BrokenResourceError, EndOfStream
+from anyio.abc import ByteStream
+
+READ_HIGH_WATER_BYTES: Final = 64 * 1024
+"""Unread bytes above which the socket is no longer read; one more read (256 KiB under uvloop) may come on top."""
+
+FLUSH_TIMEOUT_S: Final = 30.0
+"""How long a closed connection may take to flush: a peer that stopped reading must not hold its descriptor for ever."""
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, zero seconds: close() sends RST
+
+
+class Stream(asyncio.Protocol, ByteStream):
+    """One connection. Not for two readers or two waiting writers at a time.
+
+    buffer: bytes received and not yet taken.
+    eof: the peer will send no more; `buffer` may still hold what came before.
+    closed: nothing can be written any more, because the connection was lost or we closed it.
+    write_paused: the write buffer is over its high-water mark: await `drain()` before writing more.
+    on_hangup: called once when the peer half-closes or is lost while nobody waits for its bytes.
+    """
+
+    __slots__ = (
+        "_drainer",
+        "_loop",
+        "_reading_paused",
+        "_waiter",
+        "buffer",
+        "closed",
+        "eof",
+        "on_hangup",
+        "transport",
+        "write_paused",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiter: asyncio.Future[None] | None = None
+        self._drainer: asyncio.Future[None] | None = None
+        self._reading_paused = False
+        self.transport: asyncio.Transport = _NO_TRANSPORT
+        self.buffer = b""
+        self.eof = False
+        self.closed = False
+        self.write_paused = False
+        self.on_hangup: Callable[[], None] | None = None
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer = self.buffer + data if self.buffer else data
+        if (waiter := self._waiter) is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+        elif len(self.buffer) >= READ_HIGH_WATER_BYTES and not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self.eof = True
+        self._wake_reader()
+        return True  # or the transport closes itself, and what we still have to write is lost
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.eof = self.closed = True
+        self._wake_reader()
+        if (drainer := self._drainer) is not None:
+            self._drainer = None
+            if not drainer.done():
+                drainer.set_result(None)
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if (drainer := self._drainer) is not None:
+            self._drainer = None
+            if not drainer.done():
+                drainer.set_result(None)
+
+    def _wake_reader(self) -> None:
+        if (waiter := self._waiter) is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+        elif (hangup := self.on_hangup) is not None:
+            self.on_hangup = None
+            hangup()
+
+    # What the proxy calls.
+
+    def take(self) -> bytes:
+        """Return what is buffered, maybe b"", and let the socket be read again. Never waits."""
+        data = self.buffer
+        self.buffer = b""
+        if self._reading_paused:
+            self._resume_reading()
+        return data
+
+    def consume(self, size: int) -> None:
+        """Drop the first `size` buffered bytes, which the caller has read in `buffer`."""
+        self.buffer = self.buffer[size:]
+        if self._reading_paused and len(self.buffer) < READ_HIGH_WATER_BYTES:
+            self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        self._reading_paused = False
+        if not self.closed:
+            self.transport.resume_reading()
+
+    async def more(self) -> None:
+        """Wait until `buffer` has grown.
+
+        Raises EndOfStream when the peer has ended its side, BrokenResourceError when the connection is gone.
+        """
+        if not self.eof:
+            if self._reading_paused:  # the caller wants more than the high-water mark: it has its own limit
+                self._resume_reading()
+            size = len(self.buffer)
+            self._waiter = waiter = self._loop.create_future()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+            if len(self.buffer) > size:
+                return
+        if self.closed:
+            raise BrokenResourceError
+        raise EndOfStream
+
+    async def receive(self, max_bytes: int = 0) -> bytes:
+        """Return the bytes that are there, or the next that come; at most `max_bytes` unless that is 0.
+
+        Raises EndOfStream, BrokenResourceError.
+        """
+        if not self.buffer:
+            await self.more()
+        if max_bytes and len(self.buffer) > max_bytes:
+            data = self.buffer[:max_bytes]
+            self.consume(max_bytes)
+            return data
+        return self.take()
+
+    def write(self, data: bytes) -> None:
+        """Send `data` after what was written before. Never waits; see `write_paused`.
+
+        Raises BrokenResourceError when the connection is closed.
+        """
+        if self.closed:
+            raise BrokenResourceError
+        try:
+            self.transport.write(data)
+        except RuntimeError:  # uvloop, between the loss and our connection_lost
+            self.closed = True
+            raise BrokenResourceError from None
+
+    async def drain(self) -> None:
+        """Wait until the write buffer is below its low-water mark; BrokenResourceError when the connection is gone."""
+        while self.write_paused and not self.closed:
+            self._drainer = drainer = self._loop.create_future()
+            try:
+                await drainer
+            finally:
+                self._drainer = None
+        if self.closed:
+            raise BrokenResourceError
+
+    async def send(self, item: bytes) -> None:
+        """Write `item` and wait while the write buffer is full (anyio's interface)."""
+        self.write(item)
+        if self.write_paused:
+            await self.drain()
+
+    async def send_eof(self) -> None:
+        """Shut down our side after what was written (anyio's interface)."""
+        self.shut_down_writing()
+
+    async def aclose(self) -> None:
+        """Close after flushing (anyio's interface)."""
+        self.close()
+
+    def shut_down_writing(self) -> None:
+        """Send the end of our side after what was written; the peer may go on sending. TLS closes whole instead."""
+        if not self.closed:
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            else:
+                self.close()
+
+    def close(self) -> None:
+        """Flush what was written, then close; nothing more is read. The waiting reader, if any, is woken."""
+        if not self.closed:
+            self.closed = True
+            if self.transport.get_write_buffer_size():
+                self._loop.call_later(FLUSH_TIMEOUT_S, self.transport.abort)
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection at once, with what was not yet sent; safe to call at any time."""
+        self.closed = True
+        self.transport.abort()
+
+    def reset(self) -> None:
+        """Abort with a TCP reset, which tells the peer that what it got is not the whole."""
+        raw = self.transport.get_extra_info("socket")
+        if raw is not None and raw.family != socket.AF_UNIX and raw.fileno() >= 0:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.abort()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much the transport still holds in its write buffer."""
+        return 0 if self.closed else self.transport.get_write_buffer_size()
+
+    @property
+    def peer(self) -> str:
+        """The peer's address without its port, or "unix:"."""
+        name: Any = self.transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else "unix:"
+
+
+class _NoTransport(asyncio.Transport):
+    """Stands in before `connection_made`, so that a stream need not ask whether it has a transport."""
+
+    def close(self) -> None:
+        return
+
+    abort = close
+
+
+_NO_TRANSPORT: Final = _NoTransport()
