@@ -1,0 +1,95 @@
+"""Ini text -> the frozen settings of `model`, or every problem at once.
+
+Pure: the caller reads the file, and hands in the environment and the directory that relative paths begin at. First all
+is checked (reader, sections, crosscheck); what is built after that has no mistake left to meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wsproxy.config import reader, sections
+from wsproxy.config.crosscheck import Sections, check, frontend_name, group_name, server_name
+from wsproxy.config.errors import ConfigError
+from wsproxy.config.model import (
+    Address,
+    Config,
+    FrontendSettings,
+    GroupSettings,
+    HealthSettings,
+    LogSettings,
+    ManagedSettings,
+    RouteSettings,
+    ServerSettings,
+)
+from wsproxy.config.schema import FRONTEND, HEALTH, LOG, MANAGED, POOL, ROUTE, ROUTE_KINDS, SERVER
+from wsproxy.config.sections import ParsedSection
+
+
+def load(text: str | bytes, source: str, environment: Mapping[str, str], directory: str) -> Config:
+    """Check ini text and build its settings.
+
+    source: the file's name in problems. environment: for `${NAME}`. directory: the ini file's, for relative paths.
+    Raises ConfigError with every problem.
+    """
+    document = reader.read(text, source, environment)
+    problems = list(document.problems)
+    parsed = sections.parse(document, directory, problems)
+    problems.extend(check(parsed, source))
+    if problems:
+        raise ConfigError(problems)
+    log = parsed.get("log")
+    return Config(
+        source=source,
+        frontends=tuple(_frontend(section) for section in parsed.values() if section.kind.name == "frontend"),
+        routes=tuple(_route(section, parsed) for section in parsed.values() if section.kind.name in ROUTE_KINDS),
+        groups=tuple(_group(section, name) for section in parsed.values() if (name := group_name(section)) is not None),
+        log=LogSettings() if log is None else LogSettings(**log.fields(LOG)),
+    )
+
+
+def _frontend(section: ParsedSection) -> FrontendSettings:
+    return FrontendSettings(name=section.name, **section.fields(FRONTEND))
+
+
+def _route(section: ParsedSection, parsed: Sections) -> RouteSettings:
+    frontend, group = section.get("frontend"), section.get("group")
+    return RouteSettings(
+        name=section.name,
+        kind="websocket" if section.kind.name == "websocket" else "http",
+        group=section.name if group is None else group.value,
+        frontend=None if frontend is None else frontend_name(frontend.value, parsed),
+        **section.fields(ROUTE),
+    )
+
+
+def _group(section: ParsedSection, name: str) -> GroupSettings:
+    managed = _managed(section)
+    return GroupSettings(
+        name=name,
+        servers=tuple(_server(section, number) for number in sorted(section.servers)),
+        template=None if managed is None else ServerSettings(name="", address=Address(), **section.fields(POOL)),
+        health=_health(section),
+        managed=managed,
+    )
+
+
+def _server(section: ParsedSection, number: int) -> ServerSettings:
+    fields = section.server_fields(number, SERVER)
+    return ServerSettings(**{**fields, "name": server_name(section, number)})
+
+
+def _health(section: ParsedSection) -> HealthSettings:
+    fields = section.fields(HEALTH)
+    enabled = section.get("enable_health_check")
+    if enabled is None or not enabled.value:
+        fields["path"] = None  # a connect is the probe
+    return HealthSettings(**fields)
+
+
+def _managed(section: ParsedSection) -> ManagedSettings | None:
+    if section.get("command") is None:
+        return None
+    fields = section.fields(MANAGED)
+    # Until there can be more servers than at the start, those are all there can be.
+    return ManagedSettings(**{"max_servers": fields["startup_servers"], **fields})

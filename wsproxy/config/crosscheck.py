@@ -1,0 +1,202 @@
+"""What two keys or two sections must say of each other.
+
+Pure. Each check is a generator of problems over the parsed sections; a setting that was refused already is passed over,
+so that one mistake is one problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from wsproxy.config.errors import Place, Problem
+from wsproxy.config.model import HeaderMatch
+from wsproxy.config.schema import GROUP_TABLES, MANAGED, POOL, ROUTE, ROUTE_KINDS
+from wsproxy.config.sections import ParsedSection, Setting, default, suggestion
+
+Sections = Mapping[str, ParsedSection]
+
+_SOURCES: Final = ("group", "command", "discover")  # the keys besides serverN that say where the servers are
+_GROUP_KEYS: Final = frozenset(key.name for table in GROUP_TABLES for key in table.keys)
+_MANAGED_KEYS: Final = tuple(key.name for key in MANAGED.keys if key.available and key.name != "command")
+_DEFAULT_MAX_WORKERS: Final = next(default(key) for key in POOL.keys if key.name == "max_workers")
+_DEFAULT_PATH_PREFIX: Final = next(default(key) for key in ROUTE.keys if key.name == "path_prefix")
+
+
+def check(sections: Sections, source: str) -> Iterator[Problem]:
+    """Every problem between keys and between sections; `source` is the file's name."""
+    yield from _whole_file(sections, source)
+    yield from _listeners(sections)
+    yield from _matches(sections)
+    for section in sections.values():
+        if section.kind.name in ROUTE_KINDS:
+            yield from _route_frontend(section, sections)
+            yield from _route_group(section, sections)
+        if section.kind.server_keys:
+            yield from _group_name(section, sections)
+            yield from _one_source(section)
+            yield from _servers(section)
+            yield from _pool_sizes(section)
+            yield from _managed(section)
+
+
+def group_name(section: ParsedSection) -> str | None:
+    """The name of the group that a section defines; None for one that defines none."""
+    if section.kind.name == "group":
+        return section.name.partition(":")[2]
+    owns_servers = bool(section.servers) or "command" in section.settings
+    return section.name if section.kind.server_keys and owns_servers else None
+
+
+def frontend_name(written: str, sections: Sections) -> str | None:
+    """The frontend section that a route's `frontend = NAME` means: `[frontend:NAME]`, or the section so named."""
+    names = [name for name in (f"frontend:{written}", written) if name in sections]
+    return names[0] if names and sections[names[0]].kind.name == "frontend" else None
+
+
+def server_name(section: ParsedSection, number: int) -> str:
+    """A server's own name, or its address as written by a person; the address must be valid."""
+    name = section.servers[number].get("name")
+    return str(section.servers[number]["addr"].value if name is None else name.value)
+
+
+def _whole_file(sections: Sections, source: str) -> Iterator[Problem]:
+    kinds = {section.kind.name for section in sections.values()}
+    if "frontend" not in kinds:
+        yield Problem(source, 1, 1, "no [frontend]: nothing would listen (write [frontend] with a port)")
+    if not kinds & set(ROUTE_KINDS):
+        yield Problem(source, 1, 1, "no route: nothing would be served (write [http] or [websocket] with server1)")
+
+
+def _listeners(sections: Sections) -> Iterator[Problem]:
+    seen: dict[tuple[str, int], ParsedSection] = {}
+    for section in sections.values():
+        port = section.get("port") if section.kind.name == "frontend" else None
+        if port is None or port.value == 0:  # any free port is never the same twice
+            continue
+        fields = section.fields(section.kind.tables[0])
+        listener = (fields["host"], fields["port"])
+        first = seen.setdefault(listener, section)
+        if first is not section:
+            where = f"[{first.name}] (line {first.place.line})"
+            yield port.place.problem(f"[{section.name}] listens on the same host and port as {where}")
+
+
+def _matches(sections: Sections) -> Iterator[Problem]:
+    """Two routes of a kind that match the same requests: the second would never be reached."""
+    seen: dict[tuple[Any, ...], ParsedSection] = {}
+    for section in sections.values():
+        if section.kind.name not in ROUTE_KINDS:
+            continue
+        written = {key: section.get(key) for key in ("frontend", "host", "path_prefix", "header")}
+        if any(key in section.settings and setting is None for key, setting in written.items()):
+            continue
+        values = {key: setting.value for key, setting in written.items() if setting is not None}
+        headers: tuple[HeaderMatch, ...] = values.get("header", ())
+        match = (
+            section.kind.name,
+            frontend_name(values["frontend"], sections) if "frontend" in values else None,
+            values.get("host"),
+            values.get("path_prefix", _DEFAULT_PATH_PREFIX),
+            frozenset(headers),
+        )
+        first = seen.setdefault(match, section)
+        if first is not section:
+            where = f"[{first.name}] (line {first.place.line})"
+            yield section.place.problem(f"[{section.name}] matches the same requests as {where}")
+
+
+def _route_frontend(route: ParsedSection, sections: Sections) -> Iterator[Problem]:
+    frontend = route.get("frontend")
+    if frontend is None or frontend_name(frontend.value, sections) is not None:
+        return
+    known = [name.removeprefix("frontend:") for name, section in sections.items() if section.kind.name == "frontend"]
+    yield frontend.place.problem(f"there is no [frontend:{frontend.value}]{suggestion(frontend.value, known)}")
+
+
+def _route_group(route: ParsedSection, sections: Sections) -> Iterator[Problem]:
+    group = route.get("group")
+    if group is None:
+        return
+    known = [name for section in sections.values() if (name := group_name(section)) is not None]
+    if group.value not in known:
+        yield group.place.problem(f"there is no [group:{group.value}]{suggestion(group.value, known)}")
+    if group_name(route) is None:  # with servers of its own beside the group, that is the one problem
+        for key, setting in route.settings.items():
+            if key in _GROUP_KEYS and setting.valid:
+                message = f"'{key}' has no effect beside 'group = {group.value}' (write it where the servers are)"
+                yield setting.key_place.problem(message)
+
+
+def _group_name(section: ParsedSection, sections: Sections) -> Iterator[Problem]:
+    name = group_name(section)
+    owner = sections.get(name) if name is not None else None
+    if section.kind.name == "group" and owner is not None and group_name(owner) == name:
+        where = f"[{owner.name}] (line {owner.place.line})"
+        yield section.place.problem(f"the name '{name}' belongs to the servers of {where} (choose another)")
+
+
+def _one_source(section: ParsedSection) -> Iterator[Problem]:
+    """Exactly one of serverN, command and, in a route, group."""
+    sources: list[tuple[str, Place]]
+    sources = [(key, section.settings[key].key_place) for key in _SOURCES if key in section.settings]
+    if section.servers:
+        number, server = next(iter(section.servers.items()))
+        sources.append((f"server{number}", next(iter(server.values())).key_place))
+    sources.sort(key=lambda item: item[1])
+    if not sources:
+        others = " or group = NAME" if section.kind.name in ROUTE_KINDS else ""
+        wanted = f"servers (server1 = host:port), a command{others}"
+        yield section.place.problem(f"[{section.name}] needs {wanted}")
+    for key, place in sources[1:]:
+        first, first_place = sources[0]
+        yield place.problem(f"[{section.name}] has '{key}' beside '{first}' of line {first_place.line} (keep one)")
+
+
+def _servers(section: ParsedSection) -> Iterator[Problem]:
+    """Each server has an address, no two share one or a name, and one at least is enabled."""
+    addresses: dict[Any, Place] = {}
+    names: dict[str, Place] = {}
+    for number, server in sorted(section.servers.items()):
+        address = server.get("addr")
+        if address is None:
+            place = next(iter(server.values())).key_place
+            yield place.problem(f"server{number} has no address in [{section.name}] (write server{number} = host:port)")
+            continue
+        if not all(server[key].valid for key in ("addr", "name") if key in server):
+            continue
+        first = addresses.setdefault(address.value, address.place)
+        if first is not address.place:
+            yield address.place.problem(f"server{number} has the same address as the server in line {first.line}")
+            continue  # without names of their own the two would have the same name too
+        name = server_name(section, number)
+        place = server.get("name", address).place
+        first = names.setdefault(name, place)
+        if first is not place:
+            yield place.problem(f"server{number} has the same name as the server in line {first.line}: '{name}'")
+    switches = [server.get("enabled") for server in section.servers.values()]
+    if switches and all(switch is not None and switch.valid and not switch.value for switch in switches):
+        yield section.place.problem(f"[{section.name}] has no enabled server")
+
+
+def _pool_sizes(section: ParsedSection) -> Iterator[Problem]:
+    pairs: list[tuple[Setting | None, Setting | None]]
+    pairs = [(section.server_get(n, "min_workers"), section.server_get(n, "max_workers")) for n in section.servers]
+    if not section.servers:
+        pairs = [(section.get("min_workers"), section.get("max_workers"))]
+    for low, high in pairs:
+        most = _DEFAULT_MAX_WORKERS if high is None else high.value
+        if low is not None and low.value > most:
+            where = "the default" if high is None else f"line {high.key_place.line}"
+            yield low.place.problem(f"min_workers = {low.value} is more than max_workers = {most} ({where})")
+
+
+def _managed(section: ParsedSection) -> Iterator[Problem]:
+    if "command" not in section.settings:
+        for key in _MANAGED_KEYS:
+            if key in section.settings:
+                yield section.settings[key].key_place.problem(f"'{key}' needs a 'command' in [{section.name}]")
+        return
+    command = section.get("command")
+    if command is not None and not any("<sock>" in word for word in command.value):
+        yield command.place.problem("the command has no <sock> (its server must listen on that unix socket)")

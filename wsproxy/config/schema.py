@@ -1,0 +1,344 @@
+"""The table of every section and key: the one source of parsing, defaults, --help-config and the manual's reference.
+
+Pure, and data alone. A key is one line here and one field of `model`; the field's name is the key's plus its parser's
+unit unless `field` says otherwise. A default is written as a user would write it and read by the key's own parser; None
+leaves the model's own (which means "not set"). What ends in LATER is known but refused until the feature is built: to
+make it available, remove the word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wsproxy.config import model
+from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
+from wsproxy.config.values import (
+    BOOLEAN,
+    DURATION,
+    HEADER_MATCHES,
+    HOST_PATTERN,
+    LOG_TARGET,
+    PATH,
+    PROBE_TARGET,
+    PROCESSES,
+    SECTION_NAME,
+    SERVER_NAME,
+    URL_PATH,
+    VARIABLES,
+    WORDS,
+    Parser,
+    choice,
+    integer,
+    size,
+    text,
+)
+
+LATER: Final = False
+"""The `available` of a key or section whose feature is not built yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key; `needed` has no default, `field` is the model's where it differs ("" where the model holds none)."""
+
+    name: str
+    parse: Parser
+    default: str | None
+    help: str
+    available: bool = True
+    needed: bool = False
+    field: str | None = None
+
+    @property
+    def target(self) -> str:
+        """The model's field that the value fills, or ""."""
+        return self.name + self.parse.suffix if self.field is None else self.field
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Keys that fill one settings class; without a class their features are not built yet."""
+
+    settings: type[Any] | None
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SectionKind:
+    """A section: the tables of its keys and, behind `serverN_`, those of one server.
+
+    may_be_plain, may_be_named: whether `[log]` and `[group:NAME]` may stand.
+    """
+
+    name: str
+    help: str
+    tables: tuple[Table, ...]
+    may_be_plain: bool = True
+    may_be_named: bool = False
+    server_keys: tuple[Key, ...] = ()
+    available: bool = True
+
+    def every_key(self) -> Iterator[Key]:
+        """Every key but those of single servers."""
+        for table in self.tables:
+            yield from table.keys
+
+    @property
+    def form(self) -> str:
+        """How the section's head is written."""
+        if not self.may_be_named:
+            return f"[{self.name}]"
+        return f"[{self.name}], [{self.name}:NAME]" if self.may_be_plain else f"[{self.name}:NAME]"
+
+
+_COUNT: Final = integer(1, 1_000_000)
+_PORT: Final = integer(0, 65535)
+_RATE: Final = text("5/s | 100/m")
+_REQUEST_KEY: Final = text("cookie[:NAME] | header:NAME | query:NAME | ip | path")
+_ALGORITHM: Final = choice(
+    "random",
+    "round-robin",
+    later=("weighted-round-robin", "least-connections", "least-conn", "two-choices", "ip-hash", "hash"),
+)
+
+FRONTEND: Final = Table(
+    model.FrontendSettings,
+    (
+        Key("host", LISTEN_HOST, "0.0.0.0", "address to listen on"),
+        Key("port", _PORT, None, "port to listen on; 0 takes any free one", needed=True),
+        Key("redirect_https", BOOLEAN, "no", "answer every request with a redirect to https", LATER),
+        Key("proxy_protocol", text("accept"), None, "the PROXY header that trusted peers must send", LATER),
+        Key("max_connections", _COUNT, "10000", "clients at a time; beyond it accepting stops"),
+        Key("max_connections_per_ip", _COUNT, None, "connections at a time of one client address", LATER),
+        Key("error_page", PATH, None, "page to answer errors with", LATER),
+        Key("processes", PROCESSES, "1", "processes that run the data plane", field=""),
+        Key("tls_certificate", PATH, None, "certificate chain, PEM", LATER),
+        Key("tls_key", PATH, None, "private key, PEM", LATER),
+        Key("header_timeout", DURATION, "10s", "time a client has to send a request's head"),
+        Key("body_timeout", DURATION, "60s", "silence allowed inside a request's body"),
+        Key("keepalive_timeout", DURATION, "75s", "idle time between two requests of a connection"),
+        Key("keepalive_requests", integer(1, 10**9), "1000", "requests a connection may carry"),
+        Key("max_header_size", size(256), "16k", "a request's head at most"),
+        Key("max_headers", integer(1, 10_000), "100", "fields of a request's head at most"),
+        Key("max_body_size", size(1, optional=True), "none", "a request's body at most"),
+        Key("trusted_proxies", NETWORKS, None, "peers whose X-Forwarded-… and Forwarded are believed"),
+        Key("underscores_in_headers", BOOLEAN, "no", "forward field names that hold an underscore"),
+        Key("shutdown_timeout", DURATION, "30s", "time a stop leaves to requests and WebSockets in progress"),
+    ),
+)
+
+ROUTE: Final = Table(
+    model.RouteSettings,
+    (
+        Key("path_prefix", URL_PATH, "/", "matches requests whose path begins so"),
+        Key("host", HOST_PATTERN, None, "matches requests to this host"),
+        Key("header", HEADER_MATCHES, None, "matches requests with these fields", field="headers"),
+        Key("frontend", SECTION_NAME, None, "matches requests of this frontend", field=""),
+        Key("strip_prefix", BOOLEAN, "no", "take path_prefix off the forwarded path", LATER),
+        Key("add_header", text("Name: value"), None, "fields to add to answers", LATER),
+        Key("remove_header", text("Name"), None, "fields to remove from answers", LATER),
+        Key("set_request_header", text("Name: value"), None, "fields to set on forwarded requests", LATER),
+        Key("group", SECTION_NAME, None, "the servers of [group:NAME], or of the route so named", field=""),
+        Key("algorithm", _ALGORITHM, "random", "how a server is chosen"),
+        Key("hash_key", _REQUEST_KEY, None, "what algorithm = hash hashes", LATER),
+        Key("sticky", _REQUEST_KEY, None, "what binds a client to its server", LATER),
+        Key("sticky_ttl", DURATION, None, "how long a client stays bound", LATER),
+        Key("queue_timeout", DURATION, "5s", "time a request may wait for a free worker"),
+        Key("connect_timeout", DURATION, "3s", "time a connection to a server may take"),
+        Key("response_timeout", DURATION, "60s", "time to the first byte of the answer"),
+        Key("request_timeout", DURATION, None, "time a whole exchange may take", LATER),
+        Key("retries", integer(0, 10), "1", "attempts on other servers after a failure that allows it"),
+        Key("preserve_host", BOOLEAN, "no", "servers written as a URL get the client's Host too"),
+        Key("rate_limit", _RATE, None, "requests let through per rate_limit_key", LATER),
+        Key("rate_limit_key", _REQUEST_KEY, "ip", "what rate_limit counts by", LATER),
+        Key("breaker", BOOLEAN, "no", "stop asking a server that keeps failing", LATER),
+        Key("breaker_failures", _COUNT, None, "failures in a row that open the breaker", LATER),
+        Key("breaker_open", DURATION, None, "how long the breaker stays open", LATER),
+        Key("breaker_trials", _COUNT, None, "requests let through to try a server again", LATER),
+        Key("cache", BOOLEAN, "no", "keep answers in the cache", LATER),
+    ),
+)
+
+WEBSOCKET: Final = Table(
+    None,
+    (
+        Key("ping_interval", DURATION, "20s", "silence after which a peer is pinged", LATER),
+        Key("ping_timeout", DURATION, "20s", "time a peer has to show life after a ping", LATER),
+        Key("idle_timeout", DURATION, None, "silence after which a WebSocket is closed", LATER),
+        Key("max_lifetime", DURATION, None, "age at which a WebSocket is closed", LATER),
+        Key("max_connections", _COUNT, None, "WebSockets of the route at a time", LATER),
+        Key("max_connections_per_ip", _COUNT, None, "WebSockets of one client address at a time", LATER),
+        Key("max_message_size", size(1, optional=True), "none", "a message at most", LATER),
+        Key("message_rate", _RATE, None, "messages a client may send", LATER),
+        Key("allowed_origins", text("origins"), None, "Origins let in", LATER),
+        Key("slow_consumer", text("policy"), None, "what happens to a peer that does not read", LATER),
+        Key("drain_rate", _RATE, None, "WebSockets closed per second in a drain", LATER),
+    ),
+)
+
+_POOL: Final = (
+    Key("max_workers", integer(1, 10_000), "3", "connections to the server at most, each with a worker"),
+    Key("min_workers", integer(0, 10_000), "1", "connections kept when idle"),
+    Key("worker_timeout", DURATION, "3s", "idle time after which a worker beyond min_workers leaves"),
+    Key("buffer_size", integer(0, 1_000_000), "10", "requests that may wait for a worker"),
+)
+
+POOL: Final = Table(model.ServerSettings, _POOL)
+
+SERVER: Final = Table(
+    model.ServerSettings,
+    (
+        Key("addr", UPSTREAM, None, "where it listens; serverN means the same", needed=True, field="address"),
+        Key("name", SERVER_NAME, None, "its name in logs and metrics; its address by default"),
+        Key("weight", integer(0, 1000), "1", "its share beside the others'", LATER),
+        *_POOL,
+        Key("enabled", BOOLEAN, "yes", "whether it takes traffic"),
+        Key("backup", BOOLEAN, "no", "asked only when no other server is healthy", LATER),
+    ),
+)
+
+HEALTH: Final = Table(
+    model.HealthSettings,
+    (
+        Key("enable_health_check", BOOLEAN, "no", "probe with GET health_check_path, not a mere connect", field=""),
+        Key("health_check_path", PROBE_TARGET, "/healthCheck", "what the probe asks for", field="path"),
+        Key("health_check_interval", DURATION, "10s", "time between two probes", field="interval_s"),
+        Key("health_check_timeout", DURATION, "2s", "time a probe may take", field="timeout_s"),
+        Key("health_check_fall", integer(1, 100), "3", "failed probes in a row that take a server out", field="fall"),
+        Key("health_check_rise", integer(1, 100), "2", "good probes in a row that bring it back", field="rise"),
+    ),
+)
+
+MANAGED: Final = Table(
+    model.ManagedSettings,
+    (
+        Key("command", WORDS, None, "starts one server; <sock> is its socket, <python> this interpreter"),
+        Key("startup_servers", integer(1, 1000), "1", "servers to start with"),
+        Key("max_servers", integer(1, 1000), "1", "servers at most", LATER),
+        Key("environment", VARIABLES, None, "variables for the command"),
+        Key("working_directory", PATH, None, "directory the command runs in"),
+    ),
+)
+
+DISCOVERY: Final = Table(
+    None,
+    (Key("discover", text("dns://… | kubernetes://…"), None, "where servers are found", LATER),),
+)
+
+SCALING: Final = Table(
+    None,
+    (
+        Key("max_load", _COUNT, "50", "requests a second per server above which one is added", LATER),
+        Key("min_load", _COUNT, "10", "requests a second per server below which one is taken away", LATER),
+        Key("upscale_pings", _COUNT, "5", "looks in a row above max_load", LATER),
+        Key("downscale_pings", _COUNT, "600", "looks in a row below min_load", LATER),
+        Key("interval", DURATION, "1s", "time between two looks", LATER),
+    ),
+)
+
+STATIC: Final = Table(
+    None,
+    (
+        Key("path_prefix", URL_PATH, "/", "matches requests whose path begins so"),
+        Key("directory", PATH, None, "the files", needed=True),
+        Key("index", text("file name"), None, "file that stands for a directory"),
+        Key("listing", BOOLEAN, "no", "list directories without an index"),
+        Key("cache_control", text("text"), None, "Cache-Control of the answers"),
+    ),
+)
+
+TCP: Final = Table(
+    None,
+    (
+        Key("host", LISTEN_HOST, "0.0.0.0", "address to listen on"),
+        Key("port", _PORT, None, "port to listen on", needed=True),
+        Key("group", SECTION_NAME, None, "the servers of [group:NAME]"),
+        Key("algorithm", _ALGORITHM, "random", "how a server is chosen"),
+        Key("idle_timeout", DURATION, None, "silence after which a connection is closed"),
+        Key("proxy_protocol", text("accept | send"), None, "the PROXY header"),
+    ),
+)
+
+CACHE: Final = Table(
+    None,
+    (
+        Key("store", choice("memory", "redis"), "memory", "where answers are kept"),
+        Key("redis_url", text("redis://…"), None, "the Redis server"),
+        Key("max_size", size(1), None, "all answers together at most"),
+        Key("max_entry_size", size(1), None, "one answer at most"),
+        Key("default_ttl", DURATION, None, "freshness of answers that state none"),
+        Key("methods", text("methods"), None, "methods whose answers are kept"),
+        Key("cache_ignore", text("directives"), None, "what is overruled"),
+    ),
+)
+
+ADMIN: Final = Table(
+    None,
+    (
+        Key("host", LISTEN_HOST, "127.0.0.1", "address to listen on"),
+        Key("port", _PORT, "8081", "port to listen on"),
+        Key("token", text("token"), None, "what a caller must present"),
+        Key("allow", NETWORKS, None, "peers that may use it"),
+        Key("metrics_allow", NETWORKS, None, "peers that may read the metrics"),
+        Key("dashboard", BOOLEAN, "yes", "serve the live dashboard"),
+        Key("monitor", BOOLEAN, "yes", "serve the live figures"),
+    ),
+)
+
+LOG: Final = Table(
+    model.LogSettings,
+    (
+        Key("level", choice("debug", "info", "warning", "error"), "info", "the least severe messages written"),
+        Key("format", choice("text", "json"), "text", "form of the messages", LATER),
+        Key("access", LOG_TARGET, "stdout", "where the line per request goes"),
+        Key("access_format", text("format"), None, "form of the line per request", LATER),
+    ),
+)
+
+GROUP_TABLES: Final = (POOL, HEALTH, MANAGED, DISCOVERY, SCALING)
+"""What describes the servers together; these keys may stand in a route that has servers of its own."""
+
+SECTIONS: Final = (
+    SectionKind("frontend", "a listener", (FRONTEND,), may_be_named=True),
+    SectionKind(
+        "http",
+        "a route for HTTP requests; without NAME the default route",
+        (ROUTE, *GROUP_TABLES),
+        may_be_named=True,
+        server_keys=SERVER.keys,
+    ),
+    SectionKind(
+        "websocket",
+        "a route for WebSockets; without NAME the default route",
+        (ROUTE, WEBSOCKET, *GROUP_TABLES),
+        may_be_named=True,
+        server_keys=SERVER.keys,
+    ),
+    SectionKind(
+        "group",
+        "servers that routes share by `group = NAME`",
+        GROUP_TABLES,
+        may_be_plain=False,
+        may_be_named=True,
+        server_keys=SERVER.keys,
+    ),
+    SectionKind("scaling", "when managed servers are added and taken away", (SCALING,), available=LATER),
+    SectionKind("static", "files", (STATIC,), may_be_plain=False, may_be_named=True, available=LATER),
+    SectionKind(
+        "tcp",
+        "a listener that relays bytes",
+        (TCP,),
+        may_be_plain=False,
+        may_be_named=True,
+        server_keys=SERVER.keys,
+        available=LATER,
+    ),
+    SectionKind("cache", "the cache of answers", (CACHE,), available=LATER),
+    SectionKind("admin", "the API, the metrics and the dashboard", (ADMIN,), available=LATER),
+    SectionKind("log", "logs and access lines", (LOG,)),
+)
+
+ROUTE_KINDS: Final = ("http", "websocket")
+"""The sections that become a RouteSettings."""
