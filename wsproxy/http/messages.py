@@ -90,14 +90,23 @@ class RequestHead:
 class ResponseHead:
     """A response head from an upstream server.
 
-    fields: end-to-end fields, canonical; a Content-Length that may be forwarded stands in it, Transfer-Encoding does not.
+    fields: end-to-end fields, canonical; a Content-Length that may be forwarded is in it, Transfer-Encoding is not.
     length: bytes of body, CHUNKED, UNTIL_CLOSE, or 0 for a status or a method that has none (HEAD, 1xx, 204, 304).
     keep_alive: whether the connection may be used again once the body has ended.
     keep_alive_timeout_s: what the server's `Keep-Alive: timeout=N` says, or None.
     upgrade: the lower-case protocol of a 101, else b"".
     """
 
-    __slots__ = ("fields", "keep_alive", "keep_alive_timeout_s", "length", "minor_version", "reason", "status", "upgrade")
+    __slots__ = (
+        "fields",
+        "keep_alive",
+        "keep_alive_timeout_s",
+        "length",
+        "minor_version",
+        "reason",
+        "status",
+        "upgrade",
+    )
 
     def __init__(
         self,

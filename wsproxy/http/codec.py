@@ -1,0 +1,157 @@
+"""The door to HTTP/1.1 heads for the I/O code: find a head in a buffer, read it, write one.
+
+Pure. Picks `fast_codec` and, at its first doubt, `h11_codec`. Also refuses as soon as it is seen what can never become
+a head, so that a client that speaks something else is not kept until its timeout.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from wsproxy.http.fast_codec import parse_request, parse_response
+from wsproxy.http.h11_codec import check_request_line, judge_request, judge_response
+from wsproxy.http.messages import (
+    CHUNKED,
+    HeadLimits,
+    MalformedRequestError,
+    MalformedResponseError,
+    RequestHead,
+    ResponseHead,
+)
+
+EMPTY_LINES: Final = 4
+"""Empty lines skipped before a request line (RFC 9112 section 2.2 asks for one at least; old clients add a CRLF)."""
+REQUEST_LINE_REST: Final = 64
+"""Bytes a request line may have besides its target: every registered method, two spaces and the version fit in."""
+UPGRADE_LINES: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
+_starts_as_request: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]").match
+_host_line: Final = re.compile(rb"(?im)^host: [^\r]*\r\n")
+
+
+def read_request_head(buffer: bytes, limits: HeadLimits) -> tuple[RequestHead, int] | None:
+    """Read the head at the start of `buffer`; returns it and how many bytes it took, or None while it is not all there.
+
+    Called again with a longer buffer after each receive: until the end of the head is there only a few searches run.
+    Raises MalformedRequestError.
+    """
+    start = _skip_empty_lines(buffer) if buffer[:1] in (b"\r", b"\n") else 0
+    end = buffer.find(b"\r\n\r\n", start)
+    if end < 0:
+        _check_unfinished_request(buffer, start, limits)
+        return None
+    end += 4
+    raw_head = buffer[start:end]
+    head = parse_request(raw_head, limits)
+    if head is None:
+        head = judge_request(raw_head, limits)
+    return head, end
+
+
+def read_response_head(buffer: bytes, method: bytes, limit_bytes: int) -> tuple[ResponseHead, int] | None:
+    """Read the head of an answer to a request with `method`; None while it is not all there.
+
+    An interim answer (1xx) comes back like any other, with length 0: read on behind it for the final one, except
+    behind a 101. Raises MalformedResponseError, also for a head of more than `limit_bytes`.
+    """
+    end = buffer.find(b"\r\n\r\n")
+    if end < 0:
+        if not buffer.startswith(b"HTTP/1."[: len(buffer)]) or _has_broken_line_end(buffer, 0):
+            raise MalformedResponseError(f"not an HTTP/1 response: {buffer[:64]!r}")
+        if len(buffer) > limit_bytes:
+            raise MalformedResponseError("response header fields too large")
+        return None
+    end += 4
+    if end > limit_bytes:
+        raise MalformedResponseError("response header fields too large")
+    raw_head = buffer[:end]
+    head = parse_response(raw_head, method)
+    if head is None:
+        head = judge_response(raw_head, method)
+    return head, end
+
+
+def encode_request(head: RequestHead, identity: bytes) -> bytes:
+    """Write a request head for the upstream.
+
+    identity: ready-made canonical lines (X-Forwarded-For and the like), or b"". No Connection field is sent except for
+    an upgrade: HTTP/1.1 connections persist (RFC 9112 section 9.3).
+    """
+    if head.upgrade:
+        identity += UPGRADE_LINES
+    elif head.length == CHUNKED:
+        identity = b"Transfer-Encoding: chunked\r\n" + identity
+    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (head.method, head.target, head.fields, identity)
+
+
+def encode_response(head: ResponseHead, chunked: bool, close: bool, minor_version: int) -> bytes:
+    """Write a response head for the client.
+
+    chunked: the body follows in chunked coding. close: this is the connection's last response. minor_version: what the
+    client spoke; one of HTTP/1.0 must be told that the connection stays open (RFC 9112 section 9.3).
+    """
+    if chunked or close or minor_version == 0 or head.status == 101:
+        return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (
+            head.status,
+            head.reason,
+            head.fields,
+            _connection_lines(head, chunked, close, minor_version),
+        )
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, head.fields)
+
+
+def with_host(head: RequestHead, authority: bytes) -> None:
+    """Make `authority` the Host that the upstream sees; `head.authority` stays what the client asked for."""
+    head.fields = b"Host: %b\r\n%b" % (authority, _host_line.sub(b"", head.fields))
+
+
+def _connection_lines(head: ResponseHead, chunked: bool, close: bool, minor_version: int) -> bytes:
+    if head.upgrade:
+        return UPGRADE_LINES
+    lines = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+    if close:
+        return lines + b"Connection: close\r\n"
+    return lines + b"Connection: keep-alive\r\n" if minor_version == 0 else lines
+
+
+def _skip_empty_lines(buffer: bytes) -> int:
+    start = 0
+    while buffer.startswith(b"\r\n", start):
+        start += 2
+    if start > 2 * EMPTY_LINES:
+        raise MalformedRequestError(400, "empty lines instead of a request")
+    return start
+
+
+def _check_unfinished_request(buffer: bytes, start: int, limits: HeadLimits) -> None:
+    """Refuse what no further byte can turn into a head."""
+    rest = len(buffer) - start
+    if rest == 0 or (rest == 1 and buffer[start] == 0x0D):
+        return
+    if not _starts_as_request(buffer, start) or _has_broken_line_end(buffer, start):
+        raise MalformedRequestError(400, "illegal request line")
+    line_end = buffer.find(b"\r\n", start)
+    if line_end < 0:
+        if rest > limits.target_bytes + REQUEST_LINE_REST:
+            raise MalformedRequestError(414, "request target too long")
+        return
+    if not buffer.endswith((b" HTTP/1.1", b" HTTP/1.0"), start, line_end) or line_end - start > limits.target_bytes:
+        check_request_line(buffer[start:line_end], limits)
+    if rest > limits.head_bytes:
+        raise MalformedRequestError(431, "request header fields too large")
+
+
+def _has_broken_line_end(buffer: bytes, start: int) -> bool:
+    """Whether the first or the last line end so far is not CRLF.
+
+    The lines between are judged with the whole head; a peer that ends its lines otherwise is seen here, because the
+    last line end of what it has sent when it falls silent is broken too.
+    """
+    for feed in (buffer.find(b"\n", start), buffer.rfind(b"\n", start)):
+        if feed >= 0 and buffer[feed - 1 : feed] != b"\r":
+            return True
+    for carriage in (buffer.find(b"\r", start), buffer.rfind(b"\r", start)):
+        if carriage >= 0 and buffer[carriage + 1 : carriage + 2] not in (b"\n", b""):
+            return True
+    return False
