@@ -1,0 +1,284 @@
+"""The proxies that are compared: their configuration, and how each is started, awaited and ended.
+
+All do the same work: HTTP/1.1 keep-alive on both sides, one thread or process, WebSockets on /ws, X-Forwarded-For and
+-Proto set, no access log. wsproxy has its defaults, and so adds a request id of its own; nginx and HAProxy have what
+one sets for such a load (room for idle upstream connections, long tunnel timeouts) and their defaults elsewhere: nginx
+buffers answers (`proxy_buffering on`) and, like wsproxy, ends a connection after 1,000 requests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter, sleep
+
+from loadtests.measure import session_members
+
+ROOT = Path(__file__).resolve().parent.parent
+START_LIMIT_S = 15.0
+STOP_LIMIT_S = 5.0  # after which a peer that ignores SIGTERM gets SIGKILL
+POLL_S = 0.0005  # start-up times are good to about a millisecond
+ATTEMPT_LIMIT_S = 5.0  # for one GET while waiting
+READY_REQUEST = b"GET /70 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+
+NGINX = """\
+daemon off;
+{user}
+worker_processes 1;
+worker_rlimit_nofile {descriptors};
+pid {directory}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 16384; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    upstream origin {{
+        server 127.0.0.1:{origin};
+        keepalive 512;
+    }}
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        proxy_http_version 1.1;
+        location / {{
+            proxy_pass http://origin;
+            proxy_set_header Host $host;
+            proxy_set_header Connection "";
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+        }}
+        location /ws {{
+            proxy_pass http://origin;
+            proxy_set_header Host $host;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_read_timeout 1h;
+            proxy_send_timeout 1h;
+        }}
+    }}
+}}
+"""
+
+HAPROXY = """\
+global
+    nbthread 1
+    maxconn 9000
+defaults
+    mode http
+    option forwardfor
+    http-reuse always
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    timeout tunnel 1h
+listen proxy
+    bind 127.0.0.1:{port} backlog 4096
+    http-request set-header X-Forwarded-Proto http
+    server origin 127.0.0.1:{origin}
+"""
+
+WSPROXY = """\
+[frontend]
+host = 127.0.0.1
+port = {port}
+[log]
+access = off
+[http]
+server1 = 127.0.0.1:{origin}
+{http_extra}
+[websocket]
+path_prefix = /ws
+server1 = 127.0.0.1:{origin}
+"""
+
+
+class PeerError(Exception):
+    """A peer that does not start; the text holds the end of what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """Who runs where. Processes keep to one core each, or CPU times would depend on where the scheduler put them."""
+
+    proxy: int
+    load: int  # the load's and the origin's
+
+    @classmethod
+    def choose(cls) -> Cores:
+        """The first and the last of the cores this process may use; raises PeerError if there is only one."""
+        allowed = sorted(os.sched_getaffinity(0))
+        if len(allowed) < 2:
+            raise PeerError("two cores are needed: one for the proxy, one for load and origin")
+        return cls(proxy=allowed[0], load=allowed[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One proxy under test."""
+
+    name: str
+    command: Callable[[Path, int, int], list[str]]  # a directory of its own, its port, the origin's port -> argv
+    describe: Callable[[], str]  # its version
+    is_installed: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that answers."""
+
+    pid: int
+    port: int
+    start_up_s: float  # from exec to its first 200
+
+
+def _nginx(directory: Path, port: int, origin: int) -> list[str]:
+    user = "user root;" if os.geteuid() == 0 else ""  # else its worker could not enter our directory
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    text = NGINX.format(directory=directory, port=port, origin=origin, user=user, descriptors=descriptors)
+    (directory / "nginx.conf").write_text(text)
+    return ["nginx", "-p", str(directory), "-e", "stderr", "-c", str(directory / "nginx.conf")]
+
+
+def _haproxy(directory: Path, port: int, origin: int) -> list[str]:
+    (directory / "haproxy.cfg").write_text(HAPROXY.format(port=port, origin=origin))
+    return ["haproxy", "-db", "-f", str(directory / "haproxy.cfg")]
+
+
+def _wsproxy(http_extra: str) -> Callable[[Path, int, int], list[str]]:
+    def command(directory: Path, port: int, origin: int) -> list[str]:
+        file = directory / "proxy.ini"
+        file.write_text(WSPROXY.format(port=port, origin=origin, http_extra=http_extra))
+        return [sys.executable, "-m", "wsproxy", str(file)]
+
+    return command
+
+
+def _aiohttp(_directory: Path, port: int, origin: int) -> list[str]:
+    return [sys.executable, "-m", "loadtests.aiohttp_proxy", str(port), str(origin)]
+
+
+def _version_of(*command: str) -> Callable[[], str]:
+    """The first dotted number a program prints when asked for its version."""
+
+    def describe() -> str:
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = re.search(r"\d+(\.\d+)+", run.stdout + run.stderr)
+        return found[0] if found else "unknown"
+
+    return describe
+
+
+def _wsproxy_version() -> str:
+    found = re.search(r'__version__ = "(.+)"', (ROOT / "wsproxy" / "__init__.py").read_text())
+    return found[1] if found else "unknown"
+
+
+def _has(program: str) -> Callable[[], bool]:
+    return lambda: shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin") is not None
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer("wsproxy", _wsproxy(""), _wsproxy_version),
+        Peer("wsproxy-64", _wsproxy("server1_max_workers = 64"), _wsproxy_version),
+        Peer("nginx", _nginx, _version_of("nginx", "-v"), _has("nginx")),
+        Peer("haproxy", _haproxy, _version_of("haproxy", "-v"), _has("haproxy")),
+        Peer("aiohttp", _aiohttp, lambda: version("aiohttp")),
+    )
+}
+
+
+def _origin(_directory: Path, port: int, _origin: int) -> list[str]:
+    return [sys.executable, "-m", "loadtests.origin", str(port)]
+
+
+ORIGIN = Peer("origin", _origin, lambda: "")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def pinned(core: int) -> Callable[[], None]:
+    """What a child runs before exec, to stay on one core."""
+    return lambda: os.sched_setaffinity(0, {core})
+
+
+@contextlib.contextmanager
+def running(peer: Peer, core: int, origin_port: int = 0) -> Iterator[Running]:
+    """Start `peer` on a free port, wait for its first 200, and end it with all its children when the block is left.
+
+    Raises PeerError if it ends, or does not answer within START_LIMIT_S.
+    """
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix=f"loadtests-{peer.name}-") as name:
+        directory = Path(name)
+        log = directory / "log"
+        command = peer.command(directory, port, origin_port)
+        started = perf_counter()
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=pinned(core),
+                start_new_session=True,  # a Ctrl-C is ours to handle, in order
+            )
+        try:
+            _wait_until_ready(process, port, log)
+            yield Running(process.pid, port, perf_counter() - started)
+        finally:
+            _end(process)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = perf_counter() + START_LIMIT_S
+    while not _answers(port):
+        if process.poll() is not None or perf_counter() > deadline:
+            raise PeerError(f"{process.args!r} does not answer:\n{log.read_text(errors='replace')[-2000:]}")
+        sleep(POLL_S)
+
+
+def _answers(port: int) -> bool:
+    """Whether a GET gets a 200 now."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=ATTEMPT_LIMIT_S) as connection:
+            connection.sendall(READY_REQUEST)
+            return connection.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
+    except OSError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, politely first, and whatever is left of the session it led: the children of one that crashed."""
+    process.terminate()  # nothing happens if it is gone already
+    try:
+        process.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pid in session_members(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
