@@ -219,7 +219,8 @@ class TestWebSocket:
         with connect(path, resource, compression) as client:
             negotiated = [type(extension).__name__ for extension in client.protocol.extensions]
             assert negotiated == (["PerMessageDeflate"] if compression else [])
-            for message in ["grüße", b"\x00\xff" * 40_000, "", b""]:
+            messages: list[str | bytes] = ["grüße", b"\x00\xff" * 40_000, "", b""]
+            for message in messages:
                 client.send(message)
                 assert client.recv(WAIT_S) == message
 
