@@ -1,0 +1,101 @@
+"""When to ping a silent peer, when to give it up, and when a session has been idle for too long.
+
+Pure: every `now` is the caller's monotonic clock in seconds, looked at in coarse sweeps. Two clocks: liveness,
+which any byte of a leg winds, and idleness, which only data frames do (nobody's pings keep an unused session
+alive).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+@dataclass(frozen=True, slots=True)
+class KeepaliveSettings:
+    """How the liveness of one leg is looked after."""
+
+    ping_interval_s: float = 20.0  # silence before a ping; 0: none is ever sent
+    ping_timeout_s: float = 20.0  # silence after it before the peer counts as gone
+
+
+class Verdict(Enum):
+    """What a sweep has to do for one leg."""
+
+    NOTHING = auto()
+    PING = auto()
+    DEAD = auto()
+
+
+class KeepaliveState:
+    """The liveness clock of one leg.
+
+    payload: what our pings of this leg carry, the same each time, so that a late pong is known as well: at most 125
+    bytes that nobody else uses (a few random ones and a counter). round_trip_s: of the last ping that was answered.
+    """
+
+    __slots__ = ("_listening_since", "_pinged_at", "_settings", "_yielded_at", "payload", "round_trip_s")
+
+    def __init__(self, settings: KeepaliveSettings, payload: bytes, now: float) -> None:
+        self._settings = settings
+        self.payload = payload
+        self.round_trip_s: float | None = None
+        self._listening_since = now  # silence before this moment says nothing
+        self._pinged_at: float | None = None
+        self._yielded_at: float | None = None  # since when our ping waits for the pong of another's
+
+    def due(self, now: float, last_heard: float, reading: bool = True, owes_pong: bool = False) -> Verdict:
+        """Judge the leg at a sweep.
+
+        last_heard: when its last byte arrived. reading: False while backpressure keeps us from reading it: the clock
+        stands still. owes_pong: a relayed Ping is unanswered; ours waits for its pong, since a peer may answer only the
+        latest (RFC 6455 section 5.5.3), but no longer than the ping timeout. After PING, call `ping_sent` if one went
+        out; otherwise the next sweep says PING again.
+        """
+        if not reading:
+            self._listening_since = now
+            return Verdict.NOTHING
+        if self._pinged_at is not None and last_heard > self._pinged_at:
+            self._pinged_at = None
+        if self._pinged_at is not None:
+            silent_s = now - max(self._pinged_at, self._listening_since)
+            return Verdict.DEAD if silent_s >= self._settings.ping_timeout_s else Verdict.NOTHING
+        interval_s = self._settings.ping_interval_s
+        if not interval_s or now - max(last_heard, self._listening_since) < interval_s:
+            self._yielded_at = None
+            return Verdict.NOTHING
+        return Verdict.NOTHING if owes_pong and self._yields(now) else Verdict.PING
+
+    def ping_sent(self, now: float) -> None:
+        """A ping went out."""
+        self._pinged_at = now
+        self._yielded_at = None
+
+    def pong_swallowed(self, now: float) -> None:
+        """The pong of our ping came; with it the round-trip time."""
+        if self._pinged_at is not None:
+            self.round_trip_s = now - self._pinged_at
+            self._pinged_at = None
+
+    def _yields(self, now: float) -> bool:
+        if self._yielded_at is None:
+            self._yielded_at = now
+        return now - self._yielded_at < self._settings.ping_timeout_s
+
+
+class IdleState:
+    """The idle clock of a session: `activity` is any number that changes when data frames pass."""
+
+    __slots__ = ("_activity", "_since", "timeout_s")
+
+    def __init__(self, timeout_s: float, now: float) -> None:
+        self.timeout_s = timeout_s
+        self._activity = 0
+        self._since = now
+
+    def is_expired(self, now: float, activity: int) -> bool:
+        """Whether no data frame has passed for `timeout_s`, to the precision of the sweeps."""
+        if activity != self._activity:
+            self._activity = activity
+            self._since = now
+        return now - self._since >= self.timeout_s
