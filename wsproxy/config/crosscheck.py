@@ -10,17 +10,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from wsproxy.config.errors import Place, Problem
-from wsproxy.config.model import HeaderMatch
-from wsproxy.config.schema import GROUP_TABLES, MANAGED, POOL, ROUTE, ROUTE_KINDS
-from wsproxy.config.sections import ParsedSection, Setting, default, suggestion
+from wsproxy.config.model import Address, HeaderMatch, RouteSettings, ServerSettings
+from wsproxy.config.schema import FRONTEND, GROUP_TABLES, MANAGED, ROUTE_KINDS
+from wsproxy.config.sections import ParsedSection, Setting, suggestion
 
 Sections = Mapping[str, ParsedSection]
 
 _SOURCES: Final = ("group", "command", "discover")  # the keys besides serverN that say where the servers are
 _GROUP_KEYS: Final = frozenset(key.name for table in GROUP_TABLES for key in table.keys)
 _MANAGED_KEYS: Final = tuple(key.name for key in MANAGED.keys if key.available and key.name != "command")
-_DEFAULT_MAX_WORKERS: Final = next(default(key) for key in POOL.keys if key.name == "max_workers")
-_DEFAULT_PATH_PREFIX: Final = next(default(key) for key in ROUTE.keys if key.name == "path_prefix")
+_DEFAULT_MAX_WORKERS: Final = ServerSettings("", Address()).max_workers
+_DEFAULT_PATH_PREFIX: Final = RouteSettings("", "http", "").path_prefix
 
 
 def check(sections: Sections, source: str) -> Iterator[Problem]:
@@ -72,10 +72,12 @@ def _listeners(sections: Sections) -> Iterator[Problem]:
     seen: dict[tuple[str, int], ParsedSection] = {}
     for section in sections.values():
         port = section.get("port") if section.kind.name == "frontend" else None
+        host = section.settings.get("host")
         if port is None or port.value == 0:  # any free port is never the same twice
             continue
-        fields = section.fields(section.kind.tables[0])
-        listener = (fields["host"], fields["port"])
+        if host is not None and not host.valid:
+            continue
+        listener = (section.fields(FRONTEND)["host"], port.value)
         first = seen.setdefault(listener, section)
         if first is not section:
             where = f"[{first.name}] (line {first.place.line})"

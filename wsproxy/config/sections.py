@@ -6,7 +6,7 @@ Pure; knows the schema's shape and no single key. What two keys or two sections 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
@@ -62,7 +62,7 @@ class ParsedSection:
         return dict(_fields(table.keys, lambda key: self.server_get(number, key)))
 
 
-def _fields(keys: Iterable[Key], get: Any) -> Iterator[tuple[str, Any]]:
+def _fields(keys: Iterable[Key], get: Callable[[str], Setting | None]) -> Iterator[tuple[str, Any]]:
     for key in keys:
         if not (key.available and key.target):
             continue
@@ -70,12 +70,7 @@ def _fields(keys: Iterable[Key], get: Any) -> Iterator[tuple[str, Any]]:
         if setting is not None:
             yield key.target, setting.value
         elif key.default is not None:
-            yield key.target, default(key)
-
-
-def default(key: Key) -> Any:
-    """The value of a key that is not written; only for keys whose default is not None."""
-    return key.parse(key.default or "", "/")
+            yield key.target, key.parse(key.default, "")
 
 
 def suggestion(written: str, known: Iterable[str], prefix: str = "") -> str:

@@ -152,20 +152,23 @@ def _processes(written: str) -> int:
 
 def url_path(written: str) -> str:
     """A path as a request target holds it: from `/`, visible ASCII, no query, no fragment, no dot segments."""
+    if "?" in written or "#" in written:
+        raise ValueError(f"'{written}' is more than a path ('?' and '#' cannot stand in it)")
     if not written.startswith("/"):
         raise ValueError(f"'{written}' is not a path (write '/{written}')")
     if not (written.isascii() and written.isprintable()) or " " in written:
         raise ValueError(f"'{written}' holds characters that a path must percent-encode (write %20 for a space)")
-    if "?" in written or "#" in written:
-        raise ValueError(f"'{written}' is more than a path ('?' and '#' cannot stand in it)")
     if {".", ".."} & set(written.split("/")):
         raise ValueError(f"'{written}' holds a '.' or '..' segment, which no request path keeps")
     return written
 
 
 def _probe_target(written: str) -> str:
-    path, query, rest = written.partition("?")
-    return url_path(path) + query + (url_path("/" + rest)[1:] if query else "")
+    path, _, query = written.partition("?")
+    url_path(path)
+    if not (query.isascii() and query.isprintable()) or " " in query or "#" in query:
+        raise ValueError(f"'{written}' holds a space or characters beyond ASCII (percent-encode them)")
+    return written
 
 
 def _host_pattern(written: str) -> str:

@@ -1,0 +1,163 @@
+"""What keys and sections must say of each other, by the lines that a user sees."""
+
+from __future__ import annotations
+
+import pytest
+
+from wsproxy.config.build import load
+from wsproxy.config.errors import ConfigError
+
+_FRONTEND = "[frontend]\nport = 80\n"  # lines 1 and 2
+_HTTP = "[http]\nserver1 = a:1\n"
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(text, "a.ini", {}, "/etc/proxy")
+    return [str(problem) for problem in caught.value.problems]
+
+
+_NO_FRONTEND = "1:1: no [frontend]: nothing would listen (write [frontend] with a port)"
+_NO_ROUTE = "1:1: no route: nothing would be served (write [http] or [websocket] with server1)"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", [_NO_FRONTEND, _NO_ROUTE]),
+        (_FRONTEND, [_NO_ROUTE]),
+        (_HTTP, [_NO_FRONTEND]),
+        (_FRONTEND + "[log]\nformat = text", [_NO_ROUTE, "4:1: 'format' in [log] is not available yet"]),
+        (
+            _HTTP + "[frontend]\nport = 80\n[frontend:b]\nhost = 0.0.0.0\nport = 80",
+            ["7:8: [frontend:b] listens on the same host and port as [frontend] (line 3)"],
+        ),
+        (
+            "[frontend]\nport = x\n[frontend:b]\nport = 80\nhost = ?\n[frontend:c]\nport = 80\n" + _HTTP,
+            ["2:8: 'x' is not a whole number (0 to 65535)", "5:8: '?' is not a host name or an IP address"],
+        ),
+    ],
+)
+def test_the_file_and_its_listeners(text: str, expected: list[str]) -> None:
+    assert problems(text) == [f"a.ini:{line}" for line in expected]
+
+
+@pytest.mark.parametrize(
+    ("routes", "expected"),
+    [
+        (
+            _HTTP + "[http:b]\nserver1 = b:1",
+            ["5:1: [http:b] matches the same requests as [http] (line 3)"],
+        ),
+        (
+            _HTTP + "path_prefix = /\nheader = A: 1\n  B\n[http:b]\nserver1 = b:1\nheader = b\n  a: 1",
+            ["8:1: [http:b] matches the same requests as [http] (line 3)"],
+        ),
+        (
+            "[http:a]\nfrontend = frontend\nserver1 = a:1\n[http:b]\nserver1 = b:1\nfrontend = frontend",
+            ["6:1: [http:b] matches the same requests as [http:a] (line 3)"],
+        ),
+        (
+            _HTTP + "[http:b]\nserver1 = b:1\nhost = ?",
+            ["7:8: '?' is not a host name (write chat.example.org or *.example.org, without a port)"],
+        ),
+        (_HTTP + "frontend = web", ["5:12: there is no [frontend:web]"]),
+        (_HTTP + "frontend = http", ["5:12: there is no [frontend:http]"]),
+        (_HTTP + "frontend = frontent", ["5:12: there is no [frontend:frontent] (did you mean 'frontend'?)"]),
+        ("[http]\ngroup = apps\n[group:app]\nserver1 = a:1", ["4:9: there is no [group:apps] (did you mean 'app'?)"]),
+        ("[http]\ngroup = zzz", ["4:9: there is no [group:zzz]"]),
+        ("[http]\ngroup = http", ["4:9: there is no [group:http]"]),
+        (
+            "[http]\ngroup = app\nmax_workers = 2\nmin_workers = x\n[group:app]\nserver1 = a:1",
+            [
+                "5:1: 'max_workers' has no effect beside 'group = app' (write it where the servers are)",
+                "6:15: 'x' is not a whole number (0 to 10000)",
+            ],
+        ),
+        (
+            "[http]\ngroup = app\nserver1 = a:1\ncommand = run <sock>\n[group:app]\nserver1 = a:1",
+            [
+                "5:1: [http] has 'server1' beside 'group' of line 4 (keep one)",
+                "6:1: [http] has 'command' beside 'group' of line 4 (keep one)",
+            ],
+        ),
+        ("[http]", ["3:1: [http] needs servers (server1 = host:port), a command or group = NAME"]),
+        (_HTTP + "[group:a]\nmax_workers = 2", ["5:1: [group:a] needs servers (server1 = host:port), a command"]),
+        ("[http]\nserver1 = a", ["4:11: 'a' has no port (write a:80)"]),
+        ("[http]\ndiscover = dns://a", ["4:1: 'discover' in [http] is not available yet"]),
+        (
+            _HTTP + "[group:http]\nserver1 = a:1",
+            ["5:1: the name 'http' belongs to the servers of [http] (line 3) (choose another)"],
+        ),
+    ],
+)
+def test_routes_and_groups(routes: str, expected: list[str]) -> None:
+    assert problems(_FRONTEND + routes) == [f"a.ini:{line}" for line in expected]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("server1_name = x\nserver2 = a:1", ["4:1: server1 has no address in [http] (write server1 = host:port)"]),
+        ("server1 = a:1\nserver2 = A:1", ["5:11: server2 has the same address as the server in line 4"]),
+        (
+            "server1 = a:1\nserver2 = b:1\nserver2_name = a:1",
+            ["6:16: server2 has the same name as the server in line 4: 'a:1'"],
+        ),
+        (
+            "server2 = a:1\nserver2_name = x\nserver1 = b:1\nserver1_name = x",
+            ["5:16: server2 has the same name as the server in line 7: 'x'"],
+        ),
+        (
+            "server1 = a:1\nserver2 = a:1\nserver2_name = x y",
+            ["6:16: 'x y' is not a server's name (visible ASCII without quotes and backslashes)"],
+        ),
+        ("server1 = a:1\nserver1_enabled = no", ["3:1: [http] has no enabled server"]),
+        ("server1 = a:1\nserver1_enabled = x", ["5:19: 'x' is neither yes nor no"]),
+        (
+            "server1 = a:1\nserver1_min_workers = 5\nserver1_max_workers = 4",
+            ["5:23: min_workers = 5 is more than max_workers = 4 (line 6)"],
+        ),
+        (
+            "min_workers = 5\nserver1 = a:1\nserver2 = b:1\nserver2_max_workers = 9",
+            ["4:15: min_workers = 5 is more than max_workers = 3 (the default)"],
+        ),
+        (
+            "max_workers = 2\nserver1 = a:1\nserver1_min_workers = 3",
+            ["6:23: min_workers = 3 is more than max_workers = 2 (line 4)"],
+        ),
+        (
+            "command = run <sock>\nmin_workers = 4",
+            ["5:15: min_workers = 4 is more than max_workers = 3 (the default)"],
+        ),
+        (
+            "server1 = a:1\nstartup_servers = 2\nenvironment = A=1",
+            ["5:1: 'startup_servers' needs a 'command' in [http]", "6:1: 'environment' needs a 'command' in [http]"],
+        ),
+        ("command = run", ["4:11: the command has no <sock> (its server must listen on that unix socket)"]),
+        ("command =", ["4:1: the command has no <sock> (its server must listen on that unix socket)"]),
+        (
+            "command = run 'x",
+            ["4:11: no closing quotation in 'run 'x' (' #' outside double quotes begins a comment)"],
+        ),
+    ],
+)
+def test_servers(keys: str, expected: list[str]) -> None:
+    assert problems(f"{_FRONTEND}[http]\n{keys}") == [f"a.ini:{line}" for line in expected]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[frontend]\nport = 0\n[frontend:b]\nport = 0\n[frontend:c]\nhost = ::1\nport = 80\n[frontend:d]\nport = 80\n"
+        + _HTTP,
+        _FRONTEND
+        + _HTTP
+        + "[websocket]\nserver1 = a:1\n[http:b]\nserver1 = a:1\npath_prefix = /b\n[http:c]\nhost = c\ngroup=http",
+        _FRONTEND + _HTTP + "server2 = b:1\nserver1_enabled = no\nmin_workers = 3\nmax_workers = 3",
+        _FRONTEND
+        + "[http]\nserver1_name = x\nserver2_name = y\nserver1 = a:1\nserver2 = b:1\n[group:unused]\ncommand = <sock>",
+    ],
+)
+def test_what_is_allowed(text: str) -> None:
+    assert load(text, "a.ini", {}, "/").routes
