@@ -37,6 +37,11 @@ def test_a_place(parser: Parser, written: str, value: Any) -> None:
     assert parser(written, "/etc/proxy") == value
 
 
+_TOO_LONG = (
+    f"'/etc/proxy/{'x' * 97}' has 108 bytes, more than the 107 of a unix socket's path (choose a shorter directory)"
+)
+
+
 @pytest.mark.parametrize(
     ("parser", "written", "message"),
     [
@@ -63,7 +68,7 @@ def test_a_place(parser: Parser, written: str, value: Any) -> None:
         (
             UPSTREAM,
             f"unix:{'x' * 97}",
-            f"'/etc/proxy/{'x' * 97}' has 108 bytes, more than the 107 of a unix socket's path (choose a shorter directory)",
+            _TOO_LONG,
         ),
         (LISTEN_HOST, "*", "'*' is not a host name or an IP address"),
         (LISTEN_HOST, "a:80", "'a:80' is not an IPv6 address"),
