@@ -29,6 +29,7 @@ _size_line: Final = re.compile(
     rb"([0-9A-Fa-f]{1,16})(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*+\r\n"
 ).match
 _unfinished_size_line: Final = re.compile(rb"[0-9A-Fa-f]{1,16}(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?").fullmatch
+_broken_line_end: Final = re.compile(rb"(?<!\r)\n|\r[^\n]").search
 _trailer_line: Final = re.compile(
     rb"(" + _TOKEN + rb"):[ \t]*+((?:[\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*+)?)\r\n"
 ).match
@@ -122,9 +123,8 @@ class ChunkedDecoder:
         self.complete = True
 
     def _hold_trailers(self, section: bytes) -> None:
-        feed = section.rfind(b"\n")
-        if len(section) >= TRAILER_BYTES + 4 or (feed >= 0 and section[feed - 1 : feed] != b"\r"):
-            raise MalformedBodyError("trailer section too large, or with a bare LF")
+        if len(section) >= TRAILER_BYTES + 4 or _broken_line_end(section):
+            raise MalformedBodyError("trailer section too large, or with a bare CR or LF")
         self._held = section
 
 

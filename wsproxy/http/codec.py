@@ -136,8 +136,7 @@ def _check_unfinished_request(buffer: bytes, start: int, limits: HeadLimits) -> 
         if rest > limits.target_bytes + REQUEST_LINE_REST:
             raise MalformedRequestError(414, "request target too long")
         return
-    if not buffer.endswith((b" HTTP/1.1", b" HTTP/1.0"), start, line_end) or line_end - start > limits.target_bytes:
-        check_request_line(buffer[start:line_end], limits)
+    check_request_line(buffer[start:line_end], limits)
     if rest > limits.head_bytes:
         raise MalformedRequestError(431, "request header fields too large")
 
@@ -152,6 +151,8 @@ def _has_broken_line_end(buffer: bytes, start: int) -> bool:
         if feed >= 0 and buffer[feed - 1 : feed] != b"\r":
             return True
     for carriage in (buffer.find(b"\r", start), buffer.rfind(b"\r", start)):
-        if carriage >= 0 and buffer[carriage + 1 : carriage + 2] not in (b"\n", b""):
+        if carriage < 0:
+            continue
+        if buffer[carriage + 1 : carriage + 2] not in (b"\n", b"") or buffer[carriage - 1 : carriage] == b"\r":
             return True
     return False
