@@ -1,0 +1,98 @@
+"""Watches the backends of a group: probes each in a loop of its own and tells a sink of every change.
+
+Knows probes and verdicts. What a backend is, and what follows from its going down, it does not know: targets come in
+and changes go out through two protocols.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from wsproxy.config.model import Address, HealthSettings
+from wsproxy.health.probe import probe
+from wsproxy.health.verdict import VerdictState
+
+log = logging.getLogger("wsproxy.health")
+
+Probe = Callable[[Address, HealthSettings], Awaitable[str | None]]
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class ProbeTarget(Protocol):
+    """What can be watched; hashable by identity."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in the log."""
+
+    @property
+    def address(self) -> Address:
+        """Where to probe it."""
+
+
+class HealthSink(Protocol):
+    """Who is told of changes."""
+
+    async def health_changed(self, target: ProbeTarget, up: bool, reason: str) -> None:
+        """A target has gone down (why) or come back. Until the first call a target counts as up."""
+
+
+class HealthChecker:
+    """Probes all its targets side by side, so that a slow one never delays the look at another."""
+
+    def __init__(
+        self,
+        settings: HealthSettings,
+        sink: HealthSink,
+        rng: Random,
+        probe: Probe = probe,
+        sleep: Sleep = anyio.sleep,
+    ) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._rng = rng
+        self._probe = probe
+        self._sleep = sleep
+        self._watched: dict[ProbeTarget, anyio.CancelScope] = {}
+        self._watchers: TaskGroup | None = None  # there while run() runs
+
+    def add(self, target: ProbeTarget) -> None:
+        """Watch a target from now on (or from the start of run()), probing it at once. Twice is once."""
+        if target not in self._watched:
+            scope = self._watched[target] = anyio.CancelScope()
+            if self._watchers:
+                self._watchers.start_soon(self._watch, target, scope)
+
+    def remove(self, target: ProbeTarget) -> None:
+        """Watch a target no longer; a probe under way is abandoned. Unknown targets are ignored."""
+        scope = self._watched.pop(target, None)
+        if scope:
+            scope.cancel()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with anyio.create_task_group() as self._watchers:
+            for target, scope in self._watched.items():
+                self._watchers.start_soon(self._watch, target, scope)
+            await anyio.sleep_forever()
+
+    async def _watch(self, target: ProbeTarget, scope: anyio.CancelScope) -> None:
+        state = VerdictState(self._settings)
+        with scope:
+            while True:
+                reason = await self._probe(target.address, self._settings)
+                changed = state.success() if reason is None else state.failure()
+                if changed is not None:
+                    await self._tell(target, changed, reason or "answers again")
+                await self._sleep(state.next_delay_s(self._rng))
+
+    async def _tell(self, target: ProbeTarget, up: bool, reason: str) -> None:
+        level, word = (logging.INFO, "up") if up else (logging.WARNING, "down")
+        log.log(level, "%s (%s) is %s: %s", target.name, target.address, word, reason)
+        await self._sink.health_changed(target, up, reason)

@@ -1,0 +1,125 @@
+"""One look at one server: does it take a connection, and does it say that it is well?
+
+Knows how to dial and to read one HTTP answer; what follows from the outcome is the verdict's matter. A probe uses a
+connection of its own: one taken from the pool could be well while the server accepts nobody new.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+import anyio
+
+from wsproxy import __version__
+from wsproxy.config.model import Address, HealthSettings
+from wsproxy.http.chunked import ChunkedDecoder
+from wsproxy.http.codec import read_response_head
+from wsproxy.http.messages import (
+    CHUNKED,
+    UNTIL_CLOSE,
+    MalformedBodyError,
+    MalformedResponseError,
+    ResponseHead,
+)
+from wsproxy.net.dial import Dialer, DialError
+from wsproxy.net.stream import Stream
+
+HEAD_BYTES: Final = 16 * 1024
+"""What the head of a health answer may take: the same as that of any other answer."""
+BODY_BYTES: Final = 64 * 1024
+"""What is read of a body: a longer one is no status report, and its 2xx alone counts."""
+SHOWN_CHARACTERS: Final = 64
+"""How much of a server's own words goes into a reason, and so into a log line."""
+
+
+async def probe(address: Address, settings: HealthSettings) -> str | None:
+    """Return None when the server is healthy, else why not, in words for a log line ("connection refused").
+
+    Without a path a connection is enough. With one, `GET path` must answer 2xx, and if the body is a JSON object with
+    a `status`, that must be 2xx too, as number or string. All of it within `timeout_s`.
+    """
+    with anyio.move_on_after(settings.timeout_s):
+        try:
+            stream = await Dialer(address).dial(settings.timeout_s)
+        except DialError as error:
+            if not error.timed_out:
+                return str(error).removeprefix(f"{address}: ")
+        else:
+            try:
+                return await _ask(stream, address, settings.path) if settings.path else None
+            finally:
+                stream.abort()  # nothing is owed to either side any more
+    return f"timed out after {settings.timeout_s:g} s"
+
+
+async def _ask(stream: Stream, address: Address, path: str) -> str | None:
+    asked = f"GET {path}"
+    try:
+        await stream.send(_request(address, path))
+        head = await _read_head(stream)
+        if not 200 <= head.status <= 299:
+            return f"{asked} answered {head.status}"
+        body = await _read_body(stream, head)
+    except (anyio.EndOfStream, anyio.BrokenResourceError):
+        return f"{asked}: the connection ended before the answer did"
+    except (MalformedResponseError, MalformedBodyError) as error:
+        return f"{asked} answered what is not HTTP: {error}"
+    status = _status_in(body)
+    if status is None or re.fullmatch("2[0-9][0-9]", status):
+        return None
+    return f"{asked} answered {head.status}, but its body says status {status[:SHOWN_CHARACTERS]!r}"
+
+
+def _request(address: Address, path: str) -> bytes:
+    host = address.authority or ("localhost" if address.unix_path else str(address))
+    lines = (
+        f"GET {address.base_path}{path} HTTP/1.1",
+        f"Host: {host}",
+        f"User-Agent: wsproxy-health/{__version__}",
+        "Accept: application/json, */*",
+        "Connection: close",
+    )
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8")
+
+
+async def _read_head(stream: Stream) -> ResponseHead:
+    """Read the final head, past interim ones; a 101 counts as final, for nobody asked for it."""
+    while True:
+        found = read_response_head(stream.buffer, b"GET", HEAD_BYTES)
+        if found is None:
+            await stream.more()
+            continue
+        head, size = found
+        stream.consume(size)
+        if head.status >= 200 or head.status == 101:
+            return head
+
+
+async def _read_body(stream: Stream, head: ResponseHead) -> bytes:
+    """Read the body, as far as BODY_BYTES. Raises EndOfStream when it is cut off, MalformedBodyError."""
+    decoder = ChunkedDecoder() if head.length == CHUNKED else None
+    body = b""
+    while len(body) <= BODY_BYTES:
+        if decoder.complete if decoder else 0 <= head.length <= len(body):
+            break
+        try:
+            data = await stream.receive()
+        except anyio.EndOfStream:
+            if head.length == UNTIL_CLOSE:
+                break
+            raise
+        body += decoder.feed(data) if decoder else data
+    return body if head.length < 0 else body[: head.length]
+
+
+def _status_in(body: bytes) -> str | None:
+    """The `status` of a JSON object as text, or None when there is none."""
+    if len(body) > BODY_BYTES:
+        return None
+    try:
+        report = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return str(report["status"]) if isinstance(report, dict) and "status" in report else None
