@@ -38,11 +38,15 @@ class Failure:
     message: str  # for the client: says nothing about the inside
     retry: Retry = Retry.NEVER
     detail: str = ""  # for the log
+    retry_after_s: int | None = None  # what Retry-After says
 
 
 CLIENT_LEFT = Failure(Side.CLIENT, 499, "the client closed the connection")
 NO_BACKEND = Failure(Side.UPSTREAM, 503, "no healthy backend")
-QUEUE_TIMEOUT = Failure(Side.PROXY, 503, "all backends are busy")
+QUEUE_TIMEOUT = Failure(Side.PROXY, 503, "all backends are busy", retry_after_s=1)
+INTERNAL = Failure(Side.PROXY, 500, "internal error")
+BODY_TIMEOUT = Failure(Side.CLIENT, 408, "the request body did not come in time")
+BODY_TOO_LARGE = Failure(Side.CLIENT, 413, "the request body is too large")
 STOPPING = Failure(Side.PROXY, 503, "the proxy is stopping")
 
 

@@ -1,7 +1,7 @@
 """One request and its response in flight: the baton between the client's side and the upstream's.
 
-Knows the two sides only as streams; does no I/O of its own. The session makes an exchange and waits for it; whoever holds
-it in between (queue, worker) is the only one who uses the client's stream.
+Knows the two sides only as streams; does no I/O of its own. The session makes an exchange and waits for it; whoever
+holds it in between (queue, worker) is the only one who uses the client's stream.
 """
 
 from __future__ import annotations
@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 class RequestBody(Protocol):
     """The body of a request as the worker pulls it from the client.
 
-    complete: the whole body has been read, from the client or from what was kept for replay.
+    complete: nothing is left to be read, from the client or of what was kept for replay.
+    drained: the client's stream stands behind the body.
     replayable: nothing was read yet, or all that was read is still kept.
     """
 
-    complete: bool
+    @property
+    def complete(self) -> bool: ...
+
+    @property
+    def drained(self) -> bool: ...
 
     @property
     def replayable(self) -> bool: ...
@@ -56,7 +61,8 @@ class Exchange:
 
     identity: ready-made lines that go behind the request's own fields (X-Forwarded-For …).
     keep_alive: whether the client's connection may be used again; the worker clears it when its answer rules that out.
-    answered: bytes of the response went to the client, so nothing can be retried or replaced.
+    committed: an interim response went to the client, so nothing can be retried; answered: bytes of the final one did, so
+        nothing can be replaced either.
     failure: why there was no answer; None once it was answered whole.
     abandoned: the client left.
     upstream: after a 101, the detached upstream connection, with what it sent behind its head still buffered.
@@ -71,14 +77,18 @@ class Exchange:
         "backend_name",
         "body",
         "client",
+        "committed",
         "failure",
+        "give_up_at",
         "head",
         "identity",
         "keep_alive",
         "offered_at",
         "on_abandon",
+        "request_id",
         "response",
         "route",
+        "started_at",
         "tried",
         "upstream",
     )
@@ -93,22 +103,41 @@ class Exchange:
         self.identity = identity
         self.keep_alive = head.keep_alive
         self.answered = False
+        self.committed = False
         self.answered_bytes = 0
         self.abandoned = False
         self.attempts = 0
         self.backend_name = ""
         self.failure: Failure | None = None
-        self.offered_at = 0.0
+        self.offered_at = self.give_up_at = 0.0
         self.on_abandon: Callable[[], None] | None = None
         self.response: ResponseHead | None = None
+        self.request_id = b""
+        self.started_at = 0.0  # perf_counter; only set while an access log wants it
         self.tried: tuple[str, ...] = ()
         self.upstream: Stream | None = None
         self._done: asyncio.Future[None] | None = None
 
-    def begin(self, done: asyncio.Future[None]) -> None:
-        """Start an attempt: `done` is set when it has ended, well or not."""
-        self._done = done
+    @property
+    def replayable(self) -> bool:
+        """Whether the request can be sent once more from its beginning."""
+        return self.body is None or self.body.replayable
+
+    def rewind(self) -> None:
+        """Have the request ready to be sent once more."""
+        if self.body is not None:
+            self.body.rewind()
+
+    def start_clock(self, now: float) -> None:
+        """The first offer to a backend: from now on `queue_timeout` runs until a worker takes the exchange."""
+        self.offered_at = now
+        self.give_up_at = now + self.route.queue_timeout_s
+
+    def begin(self) -> asyncio.Future[None]:
+        """Start an attempt; the future is done when it has ended, well or not."""
         self.failure = None
+        self._done = done = asyncio.get_running_loop().create_future()
+        return done
 
     def finish(self) -> None:
         """The attempt has ended: wake the session."""

@@ -21,7 +21,7 @@ _TABLES = (schema.FRONTEND, schema.ROUTE, schema.POOL, schema.SERVER, schema.HEA
 
 # Fields that no key fills as it stands: build sets them, or their key is still to come.
 _FILLED_BY_BUILD = {
-    FrontendSettings: {"name"},
+    FrontendSettings: {"name", "place"},
     RouteSettings: {"name", "kind", "group", "frontend", "body_timeout_s"},
     ServerSettings: set[str](),
     HealthSettings: set[str](),

@@ -11,9 +11,10 @@ from typing import Protocol, TypeVar
 
 
 class Queued(Protocol):
-    """What can wait: it knows when it was first offered to a backend (loop time, seconds)."""
+    """What can wait: when it was first offered to a backend, and when it stops waiting (loop time, seconds)."""
 
     offered_at: float
+    give_up_at: float
 
 
 T = TypeVar("T", bound=Queued)
@@ -54,9 +55,9 @@ class BoundedQueue(deque[T]):
         """How long the first item has waited since it was first offered; 0 when empty."""
         return now - self[0].offered_at if self else 0.0
 
-    def expired(self, now: float, timeout_s: float) -> list[T]:
-        """Take out and return the items that were first offered `timeout_s` ago or earlier."""
-        due = [item for item in self if now - item.offered_at >= timeout_s]
+    def expired(self, now: float) -> list[T]:
+        """Take out and return the items that have waited long enough."""
+        due = [item for item in self if item.give_up_at <= now]
         for item in due:
             self.remove(item)
         return due

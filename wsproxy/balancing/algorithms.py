@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -55,4 +55,5 @@ class RoundRobinPolicy:
 
 def make_policy(algorithm: str, rng: Random) -> Policy:
     """The policy of an `algorithm` key. Raises KeyError for a name that the schema should have refused."""
-    return {"random": lambda: RandomPolicy(rng), "round-robin": RoundRobinPolicy}[algorithm]()
+    makers: dict[str, Callable[[], Policy]] = {"random": lambda: RandomPolicy(rng), "round-robin": RoundRobinPolicy}
+    return makers[algorithm]()

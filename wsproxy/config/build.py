@@ -49,7 +49,10 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
 
 
 def _frontend(section: ParsedSection) -> FrontendSettings:
-    return FrontendSettings(name=section.name, **section.fields(FRONTEND))
+    port = section.get("port")
+    place = section.place if port is None else port.place
+    where = f"{place.source}:{place.line}:{place.column}"
+    return FrontendSettings(name=section.name, place=where, **section.fields(FRONTEND))
 
 
 def _route(section: ParsedSection, parsed: Sections) -> RouteSettings:

@@ -45,3 +45,8 @@ class ConfigError(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(sorted(set(problems)))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    @classmethod
+    def unreadable(cls, path: str, reason: str) -> ConfigError:
+        """The file itself cannot be read."""
+        return cls([Problem(path, 1, 1, f"cannot be read: {reason.lower()}")])

@@ -1,7 +1,8 @@
 """The frozen settings that a checked ini file becomes; everything else is built from these.
 
-May know: value shapes and their defaults' meaning. The defaults themselves stand in `schema`, the one source of parsing,
-`--help-config` and the manual. Durations end in `_s` (seconds), sizes in `_bytes`; None means "no limit".
+May know: value shapes. The defaults stand here for who builds settings in code, and in `schema` for parsing,
+`--help-config` and the manual; a test holds them equal. Durations end in `_s` (seconds), sizes in `_bytes`; None means
+"no limit".
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class GroupSettings:
 
     name: str
     servers: tuple[ServerSettings, ...] = ()
-    template: ServerSettings | None = None  # what a managed server's pool looks like (its name and address are filled in)
+    template: ServerSettings | None = None  # a managed server's pool; its name and address are filled in
     health: HealthSettings = HealthSettings()
     managed: ManagedSettings | None = None
 
@@ -89,6 +90,7 @@ class FrontendSettings:
     name: str  # "frontend" or "frontend:NAME"
     host: str
     port: int
+    place: str = field(default="", compare=False)  # of the port in the ini file, for a socket that cannot be opened
     max_connections: int = 10_000
     header_timeout_s: float = 10.0
     body_timeout_s: float = 60.0

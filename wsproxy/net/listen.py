@@ -1,9 +1,9 @@
 """Listening sockets and our own accept loop.
 
 Knows sockets and limits; a connection is handed to `serve` as a Stream, in a task of the listener's own group. The loop
-is ours because at the descriptor limit uvloop's `create_server` accepts and drops (75 of 100 clients in a test) and that
-of asyncio spins: here the limit, of descriptors or of `max_connections`, stops the reading of the listening socket, so
-that clients wait in its backlog.
+is ours because at the descriptor limit uvloop's `create_server` accepts and drops (75 of 100 clients in a test), and
+that of asyncio spins; here the limit, of descriptors or of `max_connections`, stops the reading of the socket, so that
+clients wait in its backlog.
 """
 
 from __future__ import annotations

@@ -26,6 +26,10 @@ FLUSH_TIMEOUT_S: Final = 30.0
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, zero seconds: close() sends RST
 
 
+class ReadTimeoutError(Exception):
+    """The reader was told by `expire_read` that it has waited long enough."""
+
+
 class Stream(asyncio.Protocol, ByteStream):
     """One connection. Not for two readers or two waiting writers at a time.
 
@@ -110,6 +114,14 @@ class Stream(asyncio.Protocol, ByteStream):
 
     # What the proxy calls.
 
+    def expire_read(self) -> bool:
+        """Have the reader that waits now raise ReadTimeoutError; False when nobody waits."""
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return False
+        waiter.set_exception(ReadTimeoutError())
+        return True
+
     def take(self) -> bytes:
         """Return what is buffered, maybe b"", and let the socket be read again. Never waits."""
         data = self.buffer
@@ -132,7 +144,8 @@ class Stream(asyncio.Protocol, ByteStream):
     async def more(self) -> None:
         """Wait until `buffer` has grown.
 
-        Raises EndOfStream when the peer has ended its side, BrokenResourceError when the connection is gone.
+        Raises EndOfStream when the peer has ended its side, BrokenResourceError when the connection is gone,
+        ReadTimeoutError after `expire_read`.
         """
         if not self.eof:
             if self._reading_paused:  # the caller wants more than the high-water mark: it has its own limit

@@ -314,4 +314,6 @@ class FrameScanner:
 
     def _holds(self) -> bool:
         """Whether a frame must be judged before any of it passes: a header in pieces then waits for its rest."""
+        if self._drop:
+            return False
         return self._limit != _NO_LIMIT or self.expected_pong is not None or self._cut is not None

@@ -1,0 +1,184 @@
+"""Assembly: a Config becomes listeners, routes, backends and checkers; start, drain, stop.
+
+Builds objects and holds no logic of its own about requests, health or processes.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import socket
+import sys
+from contextlib import suppress
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from wsproxy.backend.backend import Backend
+from wsproxy.backend.group import Group
+from wsproxy.balancing.algorithms import make_policy
+from wsproxy.config.model import Config, FrontendSettings, GroupSettings, ServerSettings
+from wsproxy.frontend.frontend import Frontend
+from wsproxy.frontend.route import Route
+from wsproxy.health.checker import HealthChecker, ProbeTarget
+from wsproxy.managed.servers import ManagedServers
+from wsproxy.net.deadlines import Deadlines
+from wsproxy.net.listen import ListenError, open_sockets
+from wsproxy.observe.access import AccessLog
+
+MANAGED_START_S = 15.0
+"""How long accepting waits for managed servers to answer, so that the first request after a start finds them."""
+
+POLL_S = 0.05
+"""How often a stopping proxy looks whether the last connection has ended."""
+
+_logger = logging.getLogger("wsproxy")
+
+
+class BindError(Exception):
+    """Some sockets could not be opened; `failures` are (frontend, reason)."""
+
+    def __init__(self, failures: list[tuple[FrontendSettings, str]]) -> None:
+        super().__init__("; ".join(reason for _, reason in failures))
+        self.failures = failures
+
+
+class RunningGroup:
+    """A group at run time, with those who say which of its servers there are and which are healthy."""
+
+    def __init__(self, settings: GroupSettings, deadlines: Deadlines, rng: random.Random) -> None:
+        self.settings = settings
+        self.group = Group(settings.name, settings.servers, deadlines)
+        self.checker = HealthChecker(settings.health, self, rng)
+        self.ready = anyio.Event()
+        self.managed: ManagedServers | None = None
+        if settings.managed is not None and settings.template is not None:
+            self.managed = ManagedServers(settings.managed, settings.name, settings.template, self)
+        for backend in self.group.backends.values():
+            self.checker.add(backend)
+
+    async def run(self) -> None:
+        """Run pools, checks and managed servers until cancelled; what depends on the pools ends before them."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.group.run)
+            tasks.start_soon(self.checker.run)
+            if self.managed is None:
+                self.ready.set()
+            else:
+                tasks.start_soon(self.managed.run)
+
+    async def health_changed(self, target: ProbeTarget, up: bool, reason: str) -> None:
+        """A verdict of the checker."""
+        if isinstance(target, Backend):
+            _logger.log(
+                logging.INFO if up else logging.WARNING,
+                "%s: backend %s is %s (%s)",
+                self.group.name,
+                target.name,
+                "up" if up else "down",
+                reason,
+            )
+            await self.group.set_up(target, up)
+
+    async def server_ready(self, server: ServerSettings) -> None:
+        """A managed server answers."""
+        self.checker.add(await self.group.add(server))
+        if self.managed is not None and len(self.group.backends) >= self.managed.settings.startup_servers:
+            self.ready.set()
+
+    async def server_gone(self, name: str, reason: str) -> None:
+        """A managed server has ended."""
+        backend = await self.group.remove(name)
+        if backend is not None:
+            self.checker.remove(backend)
+            _logger.warning("%s: managed server %s is gone (%s)", self.group.name, name, reason)
+
+
+class Application:
+    """Everything one process runs for one Config."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.deadlines = Deadlines()
+        self.access: AccessLog | None = None
+        if config.log.access != "off":
+            out = sys.stdout if config.log.access == "stdout" else open(config.log.access, "a", encoding="utf-8")  # noqa: SIM115
+            self.access = AccessLog(out)
+        rng = random.Random()
+        self.groups = {settings.name: RunningGroup(settings, self.deadlines, rng) for settings in config.groups}
+        routes = [
+            Route(settings, self.groups[settings.group].group, make_policy(settings.algorithm, rng))
+            for settings in config.routes
+        ]
+        self.frontends = [Frontend(settings, routes, self.deadlines, self.access) for settings in config.frontends]
+
+    async def run(self, *, task_status: TaskStatus[list[str]] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve until SIGTERM or SIGINT, then drain. Raises BindError before anything is started.
+
+        `task_status` is given the addresses as `host:port` once connections are accepted.
+        """
+        bound = self._bind()
+        addresses = [f"{host}:{port}" for sockets in bound for host, port in (s.getsockname()[:2] for s in sockets)]
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with anyio.create_task_group() as services:
+                services.start_soon(self.deadlines.run)
+                if self.access is not None:
+                    services.start_soon(self.access.run)
+                for running in self.groups.values():
+                    services.start_soon(running.run)
+                await self._wait_for_managed()
+                async with anyio.create_task_group() as listeners:
+                    for frontend, sockets in zip(self.frontends, bound, strict=True):
+                        listeners.start_soon(frontend.listen(sockets).run)
+                    _logger.info("listening on %s", ", ".join(addresses))
+                    task_status.started(addresses)
+                    await anext(signals)
+                    await self._drain(listeners, signals.__anext__)
+                services.cancel_scope.cancel()
+        _logger.info("stopped")
+
+    def _bind(self) -> list[list[socket.socket]]:
+        bound: list[list[socket.socket]] = []
+        failures: list[tuple[FrontendSettings, str]] = []
+        for settings in self.config.frontends:
+            try:
+                bound.append(open_sockets(settings.host, settings.port))
+            except ListenError as error:
+                failures.append((settings, str(error)))
+        if failures:
+            for sockets in bound:
+                for listening in sockets:
+                    listening.close()
+            raise BindError(failures)
+        return bound
+
+    async def _wait_for_managed(self) -> None:
+        with anyio.move_on_after(MANAGED_START_S):
+            for running in self.groups.values():
+                await running.ready.wait()
+
+    async def _drain(self, listeners: TaskGroup, next_signal: object) -> None:
+        """Let what is in flight end; at the deadline or at a second signal end it."""
+        timeout_s = max(settings.shutdown_timeout_s for settings in self.config.frontends)
+        _logger.info("stopping: finishing what is in flight within %g s", timeout_s)
+        for frontend in self.frontends:
+            frontend.stop()
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(self._give_up_on_signal, next_signal, waiting)
+            with anyio.move_on_after(timeout_s):
+                while any(frontend.sessions or frontend.relays for frontend in self.frontends):
+                    await anyio.sleep(POLL_S)
+            waiting.cancel_scope.cancel()
+        left = sum(len(frontend.sessions) + len(frontend.relays) for frontend in self.frontends)
+        if left:
+            _logger.warning("%d connections did not end in time and are cut", left)
+            for frontend in self.frontends:
+                frontend.abort()
+            listeners.cancel_scope.cancel()
+
+    async def _give_up_on_signal(self, next_signal: object, waiting: TaskGroup) -> None:
+        with suppress(StopAsyncIteration):
+            await next_signal()  # type: ignore[operator]
+            _logger.warning("second signal: ending at once")
+            waiting.cancel_scope.cancel()

@@ -1,0 +1,59 @@
+"""A backend: one upstream server with its bounded queue, its worker pool and its state.
+
+Knows its pool and what its relays hold; not which group it belongs to or whether it is healthy.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from wsproxy.backend.pool import WorkerPool
+from wsproxy.config.model import Address, ServerSettings
+from wsproxy.exchange import Exchange
+from wsproxy.net.deadlines import Deadlines
+
+
+class Backend:
+    """One upstream server.
+
+    position: its place in the configuration. leases: long-lived relays that hold a connection to it outside the pool.
+    up: the last verdict of its health checks.
+    """
+
+    def __init__(
+        self, settings: ServerSettings, position: int, deadlines: Deadlines, waiting: deque[Exchange]
+    ) -> None:
+        self.settings = settings
+        self.position = position
+        self.leases = 0
+        self.up = True
+        self.leaving = False
+        self.pool = WorkerPool(settings, deadlines, waiting)
+        self.offer = self.pool.offer  # one call less for each request
+
+    @property
+    def name(self) -> str:
+        """What it is called in logs, metrics and cookies."""
+        return self.settings.name
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        return self.settings.address
+
+    def acquire_lease(self) -> None:
+        """A relay begins to hold a connection."""
+        self.leases += 1
+
+    def release_lease(self) -> None:
+        """A relay has ended."""
+        self.leases -= 1
+
+    async def run(self) -> None:
+        """Keep its pool until `close`."""
+        await self.pool.run()
+
+    def close(self) -> None:
+        """Take nothing new and finish what is there."""
+        self.leaving = True
+        self.pool.close()

@@ -1,0 +1,217 @@
+"""One persistent upstream connection: whether it may be used again, and how a response comes over it to the client.
+
+Knows streams and codecs; the client's stream only through the exchange. Response bytes go straight to the client's
+stream, with its backpressure reaching back to the upstream socket.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from anyio import BrokenResourceError, EndOfStream
+
+from wsproxy.exchange import Exchange
+from wsproxy.http.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
+from wsproxy.http.codec import encode_response, read_response_head
+from wsproxy.http.messages import CHUNKED, UNTIL_CLOSE, MalformedBodyError, ResponseHead
+from wsproxy.net.deadlines import NEVER, Deadlines
+from wsproxy.net.stream import Stream
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""Response heads are larger than request heads (cookies, policies), and come from a side that is trusted more."""
+
+REUSE_WITHIN_S: Final = 4.0
+"""uvicorn, hypercorn and Node close after 5 s of idleness: a second before that the connection counts as stale."""
+
+
+class ClientGoneError(Exception):
+    """The client cannot be written to any more."""
+
+
+class TruncatedError(Exception):
+    """The response ended inside its body, after its head went to the client; str() says how."""
+
+
+class UpstreamConnection:
+    """A connection to a backend, used for one exchange after another.
+
+    served: exchanges answered over it. usable_until: loop time until which it may be used again.
+    exchange: the one that holds it now. deadline: when the silence of whoever is waited for has lasted too long.
+    timed_out: the server was silent past that deadline.
+    """
+
+    __slots__ = ("_deadlines", "deadline", "exchange", "reusable", "served", "stream", "timed_out", "usable_until")
+
+    def __init__(self, stream: Stream, deadlines: Deadlines) -> None:
+        self.stream = stream
+        self.served = 0
+        self.reusable = True
+        self.usable_until = 0.0
+        self.exchange: Exchange | None = None
+        self.deadline = NEVER
+        self.timed_out = False
+        self._deadlines = deadlines
+        stream.on_hangup = self._hung_up
+        deadlines.watch(self)
+
+    def _hung_up(self) -> None:
+        """An idle connection that the server has ended is closed at once, not when it is next looked at."""
+        if self.exchange is None:
+            self.stream.close()
+
+    def expire(self) -> None:
+        """The deadline has passed: end the side that is waited for, which wakes the worker."""
+        self.deadline = NEVER
+        exchange = self.exchange
+        if exchange is not None and exchange.client.write_paused:
+            exchange.client.abort()
+        else:
+            self.timed_out = True
+            self.stream.abort()
+
+    def rearm(self, delay_s: float) -> None:
+        """Something was heard: the silence begins anew."""
+        self.deadline = self._deadlines.after(delay_s)
+
+    def is_fresh(self) -> bool:
+        """Whether the next exchange may go over it: open, silent, and not so long idle that the server may close it."""
+        stream = self.stream
+        return not stream.eof and not stream.buffer and not stream.closed and self._deadlines.now < self.usable_until
+
+    def rest(self, keep_alive_timeout_s: float | None) -> None:
+        """An exchange has ended and the connection stays open."""
+        self.exchange = None
+        self.deadline = NEVER
+        self.served += 1
+        idle_s = REUSE_WITHIN_S
+        if keep_alive_timeout_s is not None:
+            idle_s = min(idle_s, keep_alive_timeout_s - 1.0)
+        self.usable_until = self._deadlines.now + idle_s
+
+    def detach(self) -> Stream:
+        """Give the stream away after a 101; this connection is over."""
+        self.deadline = NEVER
+        self._deadlines.forget(self)
+        self.stream.on_hangup = None
+        return self.stream
+
+    def close(self) -> None:
+        """End the connection at once; nothing of value is unsent."""
+        self.deadline = NEVER
+        self._deadlines.forget(self)
+        self.stream.on_hangup = None
+        self.stream.abort()
+
+    async def read_head(self, method: bytes) -> ResponseHead:
+        """The next response head, interim or final; bytes behind it stay in the stream's buffer.
+
+        Raises MalformedResponseError, EndOfStream, BrokenResourceError.
+        """
+        stream = self.stream
+        while not stream.buffer or (parsed := read_response_head(stream.buffer, method, MAX_HEAD_BYTES)) is None:
+            await stream.more()
+        head, size = parsed
+        stream.consume(size)
+        return head
+
+    async def relay(self, response: ResponseHead, exchange: Exchange) -> None:
+        """Send a final response to the client, whole.
+
+        Clears `reusable` and `exchange.keep_alive` where the message rules a further use of a connection out.
+        Raises ClientGoneError; TruncatedError once the head has been sent.
+        """
+        length = response.length
+        minor_version = exchange.head.minor_version
+        if not response.keep_alive:
+            self.reusable = False
+        chunked = length < 0 and minor_version > 0
+        if length < 0 and not chunked:
+            exchange.keep_alive = False  # HTTP/1.0 knows no chunks: the end of the connection ends the body
+        head = encode_response(response, chunked, not exchange.keep_alive, minor_version)
+        exchange.response = response
+        exchange.answered = True
+        if length >= 0:
+            await self._relay_length(head, length, exchange)
+        elif length == CHUNKED:
+            await self._relay_chunks(head, chunked, exchange)
+        elif length == UNTIL_CLOSE:
+            await self._relay_until_close(head, chunked, exchange)
+
+    async def _relay_length(self, head: bytes, length: int, exchange: Exchange) -> None:
+        """The usual case, a small answer that came whole with its head, is one write."""
+        stream = self.stream
+        data = stream.take()
+        if len(data) > length:
+            self.reusable = False  # bytes that belong to no response
+            data = data[:length]
+        await send(exchange, head + data)
+        missing = length - len(data)
+        while missing > 0:
+            self.rearm(exchange.route.body_timeout_s)
+            try:
+                data = stream.take() or await stream.receive()
+            except (EndOfStream, BrokenResourceError):
+                raise TruncatedError(f"{missing} of {length} bytes missing") from None
+            if len(data) > missing:
+                self.reusable = False
+                data = data[:missing]
+            missing -= len(data)
+            await send(exchange, data)
+
+    async def _relay_chunks(self, head: bytes, chunked: bool, exchange: Exchange) -> None:
+        """Chunks are taken apart and framed anew, so that the client gets one canonical form; trailers are dropped."""
+        stream = self.stream
+        decoder = ChunkedDecoder()
+        data = stream.take()
+        out = head
+        while True:
+            try:
+                payload = decoder.feed(data)
+            except MalformedBodyError as error:
+                await send(exchange, out)
+                raise TruncatedError(str(error)) from None
+            if payload:
+                out += encode_chunk(payload) if chunked else payload
+            if decoder.complete:
+                if decoder.leftover:
+                    self.reusable = False
+                await send(exchange, out + LAST_CHUNK if chunked else out)
+                return
+            if out:
+                await send(exchange, out)
+                out = b""
+            self.rearm(exchange.route.body_timeout_s)
+            try:
+                data = stream.take() or await stream.receive()
+            except (EndOfStream, BrokenResourceError):
+                raise TruncatedError("the last chunk is missing") from None
+
+    async def _relay_until_close(self, head: bytes, chunked: bool, exchange: Exchange) -> None:
+        self.reusable = False
+        stream = self.stream
+        data = stream.take()
+        await send(exchange, head + encode_chunk(data) if chunked and data else head + data)
+        while True:
+            self.rearm(exchange.route.body_timeout_s)
+            try:
+                data = stream.take() or await stream.receive()
+            except EndOfStream:
+                break
+            except BrokenResourceError:
+                raise TruncatedError("the connection was reset") from None
+            await send(exchange, encode_chunk(data) if chunked else data)
+        if chunked:
+            await send(exchange, LAST_CHUNK)
+
+
+async def send(exchange: Exchange, data: bytes) -> None:
+    """Write to the client, waiting while it does not read. Raises ClientGoneError."""
+    client = exchange.client
+    try:
+        client.write(data)
+        exchange.answered_bytes += len(data)
+        if client.write_paused:
+            await client.drain()
+    except BrokenResourceError:
+        raise ClientGoneError from None
+

@@ -1,0 +1,142 @@
+"""A group: the backends that routes choose among, which of them are healthy, and the requests that wait for any.
+
+Knows backends and their verdicts; how one is preferred is the route's policy, and who gives verdicts stays outside.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from wsproxy.backend.backend import Backend
+from wsproxy.backend.healthy import HealthyServers
+from wsproxy.balancing.algorithms import Policy
+from wsproxy.config.model import ServerSettings
+from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT
+from wsproxy.exchange import Exchange
+from wsproxy.net.deadlines import NEVER, Deadlines
+
+_logger = logging.getLogger("wsproxy.backend")
+
+
+class Group:
+    """Backends and what waits for them.
+
+    healthy: those that may be chosen now. waiting: exchanges for which no queue had room, first come first served.
+    """
+
+    def __init__(self, name: str, servers: Iterable[ServerSettings], deadlines: Deadlines) -> None:
+        self.name = name
+        self.waiting: deque[Exchange] = deque()
+        self.deadline = NEVER
+        self._deadlines = deadlines
+        self.backends: dict[str, Backend] = {}
+        for settings in servers:
+            if settings.enabled:
+                self._make(settings)
+        self.healthy: HealthyServers[Backend] = HealthyServers(lambda backend: backend.position, self.backends.values())
+        self._tasks: TaskGroup | None = None
+
+    def _make(self, settings: ServerSettings) -> Backend:
+        backend = Backend(settings, len(self.backends), self._deadlines, self.waiting)
+        self.backends[settings.name] = backend
+        return backend
+
+    async def run(self) -> None:
+        """Run the pools until cancelled."""
+        self._deadlines.watch(self)
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                for backend in self.backends.values():
+                    tasks.start_soon(backend.run)
+                await anyio.sleep_forever()
+        finally:
+            self._deadlines.forget(self)
+            self._tasks = None
+
+    # What routes ask.
+
+    async def submit(self, exchange: Exchange, policy: Policy) -> bool:
+        """Bring `exchange` to a backend that has not been tried, in the order of `policy`; wait till the attempt has ended.
+
+        With every queue full it waits its turn. `exchange.failure` says how it went. False when nobody is left to try.
+        """
+        servers = self.healthy.snapshot()
+        if servers is None:
+            servers = await self.healthy.wait_snapshot()
+        if exchange.tried:
+            servers = tuple(backend for backend in servers if backend.name not in exchange.tried)
+        if not servers:
+            exchange.failure = exchange.failure or NO_BACKEND
+            return False
+        done = exchange.begin()
+        if not self.waiting:  # else it would overtake those who wait
+            for backend in policy.order(servers):
+                if backend.offer(exchange):
+                    await done
+                    return True
+        self._wait(exchange)
+        await done
+        return True
+
+    def _wait(self, exchange: Exchange) -> None:
+        exchange.on_abandon = lambda: self._forget(exchange)
+        self.waiting.append(exchange)
+        self.deadline = 0.0  # looked at in every sweep while something waits
+
+    def _forget(self, exchange: Exchange) -> None:
+        if exchange in self.waiting:
+            self.waiting.remove(exchange)
+        exchange.fail(CLIENT_LEFT)
+
+    def expire(self) -> None:
+        """In every sweep while something waits: fail what has waited long enough."""
+        waiting = self.waiting
+        now = self._deadlines.now
+        while waiting and waiting[0].give_up_at <= now:
+            exchange = waiting.popleft()
+            exchange.fail(QUEUE_TIMEOUT)
+            for backend in self.backends.values():
+                backend.pool.warn_if_held(now, exchange.route.queue_timeout_s)
+        if not waiting:
+            self.deadline = NEVER
+
+    # What health checks and managed servers say.
+
+    async def set_up(self, backend: Backend, up: bool) -> None:
+        """A verdict: `backend` may be chosen from now on, or may not."""
+        backend.up = up
+        if up and not backend.leaving:
+            await self.healthy.add(backend)
+            backend.pool.fill()
+            return
+        await self.healthy.discard(backend)
+        if not self.healthy.snapshot():
+            self._fail_waiting()
+
+    def _fail_waiting(self) -> None:
+        """Nobody is left to wait for."""
+        while self.waiting:
+            self.waiting.popleft().fail(NO_BACKEND)
+
+    async def add(self, settings: ServerSettings) -> Backend:
+        """Take in a backend, healthy until a check says otherwise; only while `run` runs."""
+        if self._tasks is None:
+            raise RuntimeError("the group is not running")
+        backend = self._make(settings)
+        self._tasks.start_soon(backend.run)
+        await self.healthy.add(backend)
+        return backend
+
+    async def remove(self, name: str) -> Backend | None:
+        """Let a backend go: it takes nothing new, and finishes what it has."""
+        backend = self.backends.pop(name, None)
+        if backend is not None:
+            backend.close()
+            await self.set_up(backend, False)
+        return backend

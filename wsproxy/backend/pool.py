@@ -1,0 +1,270 @@
+"""A backend's worker pool and bounded queue: who carries the next exchange, and when workers come and go.
+
+Knows workers, exchanges and time; not which backends there are besides. An exchange goes to an idle worker at once,
+else into the queue; the decisions to grow and to shrink are those of `protection.pool_size`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Final
+
+from wsproxy.backend.connection import UpstreamConnection
+from wsproxy.backend.queue import BoundedQueue
+from wsproxy.backend.worker import Authority, Worker
+from wsproxy.config.model import Address, ServerSettings
+from wsproxy.errors import CLIENT_LEFT, QUEUE_TIMEOUT, STOPPING
+from wsproxy.exchange import Exchange
+from wsproxy.net.deadlines import NEVER, Deadlines
+from wsproxy.net.dial import Dialer
+from wsproxy.protection.pool_size import HEAD_WAIT_S, should_grow, should_shrink
+
+WARN_EVERY_S: Final = 60.0
+"""A pool at its limit is worth a line, but not one for each request that waits."""
+
+_logger = logging.getLogger("wsproxy.backend")
+
+
+class WorkerPool:
+    """The workers of one backend, and what waits for them.
+
+    offer: never waits. waiting: the exchanges of the whole group for which no backend had room; the pool takes from it
+    whenever a slot of its queue becomes free.
+    """
+
+    def __init__(self, settings: ServerSettings, deadlines: Deadlines, waiting: deque[Exchange]) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.authority = _authority(settings.address)
+        self.queue: BoundedQueue[Exchange] = BoundedQueue(settings.buffer_size)
+        self.workers: set[Worker] = set()
+        self.connections_opened = 0
+        self.grown = 0
+        self.shrunk = 0
+        self.exchanges = 0
+        self.deadline = NEVER
+        self._idle: list[Worker] = []  # a stack: the one used last is used next, so that the others can leave
+        self._deadlines = deadlines
+        self._waiting = waiting
+        self._dialer = Dialer(settings.address)
+        self._loop = asyncio.get_running_loop()
+        self._grow_timer: asyncio.TimerHandle | None = None
+        self._closing = asyncio.Event()
+        self._warned_at = -WARN_EVERY_S
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @property
+    def tasks(self) -> asyncio.TaskGroup:
+        """The group of the workers and their uploads; only while `run` runs."""
+        if self._tasks is None:
+            raise RuntimeError("the pool is not running")
+        return self._tasks
+
+    @property
+    def idle(self) -> int:
+        """How many workers wait for something to do."""
+        return len(self._idle)
+
+    @property
+    def in_flight(self) -> int:
+        """How many exchanges its workers carry and its queue holds."""
+        return len(self.workers) - len(self._idle) + len(self.queue)
+
+    async def run(self) -> None:
+        """Keep the pool until `close`, then until its last worker has left."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                self._deadlines.watch(self)
+                for _ in range(self.settings.min_workers):
+                    self._start(None)
+                await self._closing.wait()
+        finally:
+            self._tasks = None
+            self._deadlines.forget(self)
+            for exchange in self.queue:
+                exchange.fail(STOPPING)
+            self.queue.clear()
+
+    def close(self) -> None:
+        """Take nothing new; what is queued is still carried, then the workers leave."""
+        self._closing.set()
+        for worker in self._idle:
+            _wake(worker, None)
+        self._idle.clear()
+
+    # What comes in.
+
+    def offer(self, exchange: Exchange) -> bool:
+        """Take `exchange` if a worker, a place in the queue, or room for one more worker is free. Never waits."""
+        if self._idle:
+            _wake(self._idle.pop(), exchange)
+            return True
+        if self._tasks is None or self._closing.is_set():
+            return False
+        if exchange.offered_at == 0.0:
+            exchange.start_clock(self._loop.time())
+        queue = self.queue
+        if (not self.workers or queue.is_full) and self._may_grow():
+            first = queue.try_get()
+            self._grow(first or exchange)
+            if first is None:
+                return True
+        return self._enqueue(exchange)
+
+    def _enqueue(self, exchange: Exchange) -> bool:
+        if not self.queue.try_put(exchange):
+            return False
+        exchange.on_abandon = lambda: self._forget(exchange)
+        if self._grow_timer is None and len(self.workers) < self.settings.max_workers:
+            self._grow_timer = self._loop.call_later(HEAD_WAIT_S, self._look)
+        if self.deadline == NEVER:
+            self.deadline = 0.0  # looked at in every sweep while something waits
+        return True
+
+    def _forget(self, exchange: Exchange) -> None:
+        """The client of a queued exchange left: its slot is free at once."""
+        self.queue.discard(exchange)
+        exchange.fail(CLIENT_LEFT)
+        self.fill()
+
+    def fill(self) -> None:
+        """Move what waits for any backend of the group into free slots."""
+        waiting = self._waiting
+        while waiting and not self._closing.is_set():
+            exchange = waiting.popleft()
+            if not self.offer(exchange):
+                waiting.appendleft(exchange)
+                return
+
+    # What a worker asks.
+
+    def next_exchange(self, worker: Worker) -> Exchange | None:
+        """The exchange that waited longest, or None; the slot it leaves goes to the first that waits for the group."""
+        exchange = self.queue.try_get()
+        if exchange is None:
+            return None
+        self.exchanges += 1
+        exchange.on_abandon = None
+        worker.busy_since = self._deadlines.now
+        if self._waiting:
+            self.fill()
+        return exchange
+
+    async def rest(self, worker: Worker) -> Exchange | None:
+        """Wait for an exchange; None when the worker is to leave."""
+        if self._closing.is_set():
+            self._left(worker)
+            return None
+        worker.idle_since = self._deadlines.now
+        wake: asyncio.Future[Exchange | None] = self._loop.create_future()
+        worker.wake = wake
+        self._idle.append(worker)
+        if self._waiting:
+            self.fill()
+        if len(self.workers) > self.settings.min_workers and self.deadline == NEVER:
+            self.deadline = 0.0
+        exchange = await wake
+        if exchange is None:
+            self._left(worker)
+        else:
+            self.exchanges += 1
+            worker.busy_since = self._deadlines.now
+        return exchange
+
+    async def connect(self, timeout_s: float) -> UpstreamConnection:
+        """Open a connection for a worker. Raises DialError."""
+        stream = await self._dialer.dial(timeout_s)
+        self.connections_opened += 1
+        return UpstreamConnection(stream, self._deadlines)
+
+    # How it grows and shrinks.
+
+    def _may_grow(self) -> bool:
+        queue = self.queue
+        age_s = queue.head_age_s(self._loop.time())
+        return should_grow(len(self.workers), self.settings.max_workers, len(queue) + 1, queue.size, age_s)
+
+    def _look(self) -> None:
+        """A timer, so that growth does not wait for the next arrival."""
+        self._grow_timer = None
+        queue = self.queue
+        workers, limit = len(self.workers), self.settings.max_workers
+        if not queue or workers >= limit:
+            return
+        age_s = queue.head_age_s(self._loop.time())
+        if should_grow(workers, limit, len(queue), queue.size, age_s) and (first := queue.try_get()) is not None:
+            self._grow(first)
+            self.fill()
+        if queue and len(self.workers) < limit:
+            self._grow_timer = self._loop.call_later(HEAD_WAIT_S, self._look)
+
+    def _grow(self, exchange: Exchange) -> None:
+        self.grown += 1
+        self.exchanges += 1
+        self._start(exchange)
+        if len(self.workers) == self.settings.max_workers:
+            _logger.debug("%s: pool at its limit of %d workers (max_workers)", self.name, self.settings.max_workers)
+
+    def _start(self, exchange: Exchange | None) -> None:
+        worker = Worker(self)
+        worker.busy_since = self._deadlines.now
+        self.workers.add(worker)
+        if exchange is not None:
+            exchange.on_abandon = None
+        self.tasks.create_task(worker.run(exchange))
+
+    def _left(self, worker: Worker) -> None:
+        self.workers.discard(worker)
+
+    def expire(self) -> None:
+        """In every sweep while something waits or a worker may leave: fail what waited too long, let idle ones go."""
+        now = self._deadlines.now
+        for exchange in self.queue.expired(self._loop.time()):
+            exchange.fail(QUEUE_TIMEOUT)
+            self.warn_if_held(now, exchange.route.queue_timeout_s)
+        if self._waiting:
+            self.fill()
+        idle, settings = self._idle, self.settings
+        while idle and should_shrink(
+            len(self.workers), settings.min_workers, now - idle[0].idle_since, settings.worker_timeout_s
+        ):
+            worker = idle.pop(0)
+            self.shrunk += 1
+            self.workers.discard(worker)
+            _wake(worker, None)
+        if not self.queue and not (idle and len(self.workers) > settings.min_workers):
+            self.deadline = NEVER
+
+    def warn_if_held(self, now: float, queue_timeout_s: float) -> None:
+        """Say once in a while that requests time out while every worker is held, and which key would help."""
+        limit = self.settings.max_workers
+        if self._idle or len(self.workers) < limit or now - self._warned_at < WARN_EVERY_S:
+            return
+        self._warned_at = now
+        held = sum(1 for worker in self.workers if now - worker.busy_since >= queue_timeout_s)
+        _logger.warning(
+            "%s: requests waited %g s in vain: all %d workers are busy, %d of them with one long answer each "
+            "(event stream, long poll): raise max_workers",
+            self.name,
+            queue_timeout_s,
+            limit,
+            held,
+        )
+
+
+def _authority(address: Address) -> Authority:
+    own = address.authority or ("localhost" if address.unix_path else str(address))
+    return Authority(own.encode("latin-1", "replace"), bool(address.authority))
+
+
+def _wake(worker: Worker, exchange: Exchange | None) -> None:
+    """Hand an exchange (None: leave) to an idle worker."""
+    if exchange is not None:
+        exchange.on_abandon = None
+    wake = worker.wake
+    worker.wake = None
+    if wake is not None and not wake.done():
+        wake.set_result(exchange)

@@ -1,0 +1,241 @@
+"""A worker: a task of a backend's pool that owns one persistent upstream connection and carries one exchange at a time.
+
+Knows its pool as where exchanges come from. Every failure becomes a `Failure` here, where whose fault it was is still
+known; a worker survives all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from anyio import BrokenResourceError, EndOfStream
+
+from wsproxy.backend.connection import ClientGoneError, TruncatedError, UpstreamConnection, send
+from wsproxy.backend.upload import Upload
+from wsproxy.errors import (
+    CLIENT_LEFT,
+    INTERNAL,
+    STOPPING,
+    Failure,
+    Retry,
+    bad_answer,
+    closed_early,
+    connect_failed,
+    no_answer,
+)
+from wsproxy.exchange import BodyError, Exchange
+from wsproxy.http.codec import encode_request, encode_response, with_host
+from wsproxy.http.messages import MalformedResponseError, ResponseHead
+from wsproxy.net.dial import DialError
+from wsproxy.protection.retry import is_safe
+
+_logger = logging.getLogger("wsproxy.backend")
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The Host a backend would have: it gets that if it `is_own` (written as a URL), or if the client sent none."""
+
+    value: bytes
+    is_own: bool
+
+
+class WorkerHome(Protocol):
+    """What a worker asks of its pool."""
+
+    name: str
+    authority: Authority
+
+    @property
+    def tasks(self) -> asyncio.TaskGroup:
+        """Where uploads run."""
+        ...
+
+    async def connect(self, timeout_s: float) -> UpstreamConnection:
+        """A new connection. Raises DialError."""
+        ...
+
+    def next_exchange(self, worker: Worker) -> Exchange | None:
+        """What waits in the queue, or None."""
+        ...
+
+    async def rest(self, worker: Worker) -> Exchange | None:
+        """Wait idle for an exchange; None tells the worker to leave."""
+        ...
+
+
+class Worker:
+    """Carries exchanges until its pool lets it go.
+
+    busy_since: the time of the last sweep when it took the exchange it holds; idle_since: likewise when it put it down.
+    """
+
+    __slots__ = ("_connection", "_home", "busy_since", "idle_since", "wake")
+
+    def __init__(self, home: WorkerHome) -> None:
+        self._home = home
+        self._connection: UpstreamConnection | None = None
+        self.busy_since = 0.0
+        self.idle_since = 0.0
+        self.wake: asyncio.Future[Exchange | None] | None = None
+
+    async def run(self, exchange: Exchange | None) -> None:
+        """Carry `exchange` (None: begin idle) and all that follow."""
+        home = self._home
+        try:
+            while True:
+                if exchange is not None:
+                    await self._carry(exchange)
+                    exchange = home.next_exchange(self)
+                if exchange is None:
+                    exchange = await home.rest(self)
+                    if exchange is None:
+                        return
+        finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        if (connection := self._connection) is not None:
+            self._connection = None
+            connection.close()
+
+    async def _carry(self, exchange: Exchange) -> None:
+        """One attempt at `exchange`, which is finished or failed at the end, whatever happens."""
+        failure: Failure | None = STOPPING  # what a cancelled worker leaves behind
+        exchange.attempts += 1
+        exchange.backend_name = self._home.name
+        try:
+            failure = CLIENT_LEFT if exchange.abandoned else await self._attempt(exchange)
+        except Exception:  # a bug in here costs one exchange, not a worker and its place in the pool
+            _logger.exception("%s: internal error", self._home.name)
+            failure = INTERNAL
+        finally:
+            exchange.on_abandon = None
+            if failure is None:
+                exchange.finish()
+            else:
+                self._drop_unless_idle()
+                exchange.fail(CLIENT_LEFT if exchange.abandoned else failure)
+
+    def _drop_unless_idle(self) -> None:
+        """After a failure only a connection that the exchange never touched is kept."""
+        if self._connection is not None and self._connection.exchange is not None:
+            self._drop()
+
+    async def _attempt(self, exchange: Exchange) -> Failure | None:
+        connection = self._connection
+        if connection is not None:
+            if connection.is_fresh():
+                failure = await self._over(connection, exchange, reused=True)
+                if failure is None or failure.retry is not Retry.FRESH or not is_safe(exchange):
+                    return failure
+                exchange.rewind()  # the server closed a connection that we were about to use: once more, on a new one
+            self._drop()
+        try:
+            connection = await self._home.connect(exchange.route.connect_timeout_s)
+        except DialError as error:
+            return connect_failed(str(error), error.timed_out)
+        self._connection = connection
+        if exchange.abandoned:
+            connection.rest(None)
+            return CLIENT_LEFT
+        return await self._over(connection, exchange, reused=False)
+
+    async def _over(self, connection: UpstreamConnection, exchange: Exchange, reused: bool) -> Failure | None:
+        """Send the request over `connection` and its response to the client."""
+        connection.exchange = exchange
+        exchange.on_abandon = connection.stream.abort
+        upload: Upload | None = None
+        try:
+            head = self._encode(exchange)
+            connection.rearm(exchange.route.response_timeout_s)
+            if exchange.body is None:
+                connection.stream.write(head)
+            else:
+                upload = Upload(connection, exchange, exchange.body)
+                upload.start(head, self._home.tasks)
+            response = await connection.read_head(exchange.head.method)
+            if response.status < 200:
+                response = await self._pass_interim(response, connection, exchange, upload)
+                if response.status == 101:
+                    self._connection = None
+                    exchange.response = response
+                    exchange.upstream = connection.detach()
+                    return None
+            if upload is not None and response.status >= 300 and not upload.done:
+                exchange.keep_alive = False  # an early refusal: say so in the head, the rest of the body is not read
+            await connection.relay(response, exchange)
+        except (EndOfStream, BrokenResourceError):
+            return self._lost(connection, exchange, upload, reused)
+        except ClientGoneError:
+            return CLIENT_LEFT
+        except BodyError as error:
+            return error.failure
+        except (MalformedResponseError, TruncatedError) as error:
+            return self._blamed(upload, connection, bad_answer(str(error)))
+        finally:
+            if upload is not None:
+                await upload.stop()
+        if upload is not None and not upload.done:
+            exchange.keep_alive = False
+            connection.reusable = False
+        if connection.reusable:
+            connection.rest(response.keep_alive_timeout_s)
+        else:
+            self._drop()
+        return None
+
+    def _encode(self, exchange: Exchange) -> bytes:
+        """The request's head for this backend, which may want a Host of its own."""
+        head = exchange.head
+        authority = self._home.authority
+        if head.authority and not (authority.is_own and not exchange.route.preserve_host):
+            return encode_request(head, exchange.identity)
+        fields = head.fields  # another attempt may go to a backend that gets the client's Host
+        with_host(head, authority.value)
+        encoded = encode_request(head, exchange.identity)
+        head.fields = fields
+        return encoded
+
+    def _lost(
+        self, connection: UpstreamConnection, exchange: Exchange, upload: Upload | None, reused: bool
+    ) -> Failure:
+        """The upstream connection ended before a response head: why."""
+        if connection.timed_out:
+            failure = no_answer(exchange.route.response_timeout_s)
+        elif connection.stream.buffer:
+            failure = bad_answer("closed inside its head")
+        else:
+            failure = closed_early(reused)
+        return self._blamed(upload, connection, failure)
+
+    def _blamed(self, upload: Upload | None, connection: UpstreamConnection, failure: Failure) -> Failure:
+        """`failure`, unless the request's body was the reason; a detail about the server goes to the log."""
+        if upload is not None and upload.failure is not None:
+            return upload.failure
+        if connection.timed_out and failure.status == 502:
+            return bad_answer("silent inside its answer")
+        return failure
+
+    async def _pass_interim(
+        self, response: ResponseHead, connection: UpstreamConnection, exchange: Exchange, upload: Upload | None
+    ) -> ResponseHead:
+        """Forward interim responses to clients that know them, and return the final one or the 101."""
+        head = exchange.head
+        while response.status < 200 and response.status != 101:
+            wanted = head.minor_version > 0
+            if response.status == 100:
+                wanted = wanted and upload is not None and head.expect_continue and not upload.continued
+                if upload is not None:
+                    upload.continued = upload.continued or wanted
+                    upload.permit()
+            if wanted:
+                exchange.committed = True
+                await send(exchange, encode_response(response, False, False, 1))
+            response = await connection.read_head(head.method)
+        if response.status == 101 and not head.upgrade:
+            raise MalformedResponseError("101 without an upgrade")
+        return response

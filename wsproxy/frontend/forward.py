@@ -1,0 +1,33 @@
+"""The attempt loop: an exchange goes to one backend after another while its failures allow.
+
+Knows groups and the retry rule; whose fault a failure is was decided where it happened.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from wsproxy.exchange import Exchange
+from wsproxy.frontend.route import Route
+from wsproxy.protection.retry import may_retry
+
+_logger = logging.getLogger("wsproxy.forward")
+
+
+async def forward(exchange: Exchange, route: Route) -> None:
+    """Have `exchange` answered by a backend of `route`; `exchange.failure` is set if none could."""
+    retries = route.settings.retries
+    while await route.group.submit(exchange, route.policy):
+        failure = exchange.failure
+        if failure is None:
+            return
+        if failure.detail:
+            _logger.info(
+                "%s %s: %s: %s", route.settings.name, exchange.backend_name, failure.message, failure.detail
+            )
+        again, costs = may_retry(failure, exchange, retries)
+        if not again:
+            return
+        retries -= costs
+        exchange.tried += (exchange.backend_name,)
+        exchange.rewind()

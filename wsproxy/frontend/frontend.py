@@ -1,0 +1,139 @@
+"""One listener's world: its settings, its routes, and the sessions and relays that live on it.
+
+Knows what its sessions share; a session's own life is `session`'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from typing import Protocol
+
+from wsproxy.balancing.routing import RouteTable
+from wsproxy.config.model import FrontendSettings
+from wsproxy.exchange import Exchange
+from wsproxy.frontend.route import Route
+from wsproxy.frontend.session import ClientSession
+from wsproxy.frontend.websocket import Relay
+from wsproxy.http.messages import HeadLimits
+from wsproxy.net.deadlines import Deadlines
+from wsproxy.net.listen import Listener
+from wsproxy.net.stream import Stream
+
+_logger = logging.getLogger("wsproxy.frontend")
+
+
+class AccessRecorder(Protocol):
+    """Who writes access lines."""
+
+    def record(self, exchange: Exchange, peer: str) -> None:
+        """An exchange has ended."""
+        ...
+
+    def refused(self, status: int, message: str, peer: str, request_id: bytes) -> None:
+        """A request was refused before it became an exchange."""
+        ...
+
+
+class Frontend:
+    """A listener and what its sessions share.
+
+    http_routes, websocket_routes: the routes of each kind that this frontend serves. stopping: no new work is taken.
+    """
+
+    def __init__(
+        self,
+        settings: FrontendSettings,
+        routes: Iterable[Route],
+        deadlines: Deadlines,
+        access: AccessRecorder | None,
+    ) -> None:
+        self.settings = settings
+        self.deadlines = deadlines
+        self.access = access
+        self.stopping = False
+        self.limits = HeadLimits(
+            head_bytes=settings.max_header_size_bytes,
+            fields=settings.max_headers,
+            underscores=settings.underscores_in_headers,
+        )
+        mine = [route for route in routes if route.settings.frontend in (None, settings.name)]
+        self.http_routes = RouteTable((route.settings, route) for route in mine if route.settings.kind == "http")
+        self.websocket_routes = RouteTable(
+            (route.settings, route) for route in mine if route.settings.kind == "websocket"
+        )
+        self.sessions: set[ClientSession] = set()
+        self.relays: set[Relay] = set()
+        self._listener: Listener | None = None
+        self._request_prefix = os.urandom(6).hex().encode()  # tells processes and restarts apart
+        self._requests = 0
+
+    def listen(self, sockets: list[socket.socket]) -> Listener:
+        """Make the listener that serves this frontend on `sockets`."""
+        self._listener = Listener(self.settings.name, sockets, self._serve, self.settings.max_connections)
+        return self._listener
+
+    async def _serve(self, stream: Stream) -> None:
+        await ClientSession(stream, self).run()
+
+    @property
+    def tasks(self) -> asyncio.TaskGroup:
+        """Where sessions and relays run."""
+        if self._listener is None:
+            raise RuntimeError("the frontend does not listen")
+        return self._listener.tasks
+
+    def next_request_id(self) -> bytes:
+        """An id that no other request of this or another process has."""
+        self._requests += 1
+        return b"%b%08x" % (self._request_prefix, self._requests)
+
+    def warn(self, message: str) -> None:
+        """Say what a backend did wrong."""
+        _logger.warning("%s: %s", self.settings.name, message)
+
+    # Who is there.
+
+    def enter(self, session: ClientSession) -> None:
+        """A session begins."""
+        self.sessions.add(session)
+        self.deadlines.watch(session)
+
+    def leave(self, session: ClientSession) -> None:
+        """A session is over, or has become a relay."""
+        self.sessions.discard(session)
+        self.deadlines.forget(session)
+
+    def enter_relay(self, relay: Relay) -> None:
+        """A relay begins."""
+        self.relays.add(relay)
+        self.deadlines.watch(relay)
+        if self.stopping:
+            relay.begin_close()
+
+    def leave_relay(self, relay: Relay) -> None:
+        """A relay is over."""
+        self.relays.discard(relay)
+        self.deadlines.forget(relay)
+
+    # Stopping.
+
+    def stop(self) -> None:
+        """Accept nothing new, end what is idle, let what is in flight end, close WebSockets with 1001."""
+        self.stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        for session in tuple(self.sessions):
+            session.stop()
+        for relay in tuple(self.relays):
+            relay.begin_close()
+
+    def abort(self) -> None:
+        """End everything that is left."""
+        for session in tuple(self.sessions):
+            session.abort()
+        for relay in tuple(self.relays):
+            relay.abort()

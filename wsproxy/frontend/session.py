@@ -1,0 +1,267 @@
+"""A client connection's life: one request after another, each brought to its route, until one side has had enough.
+
+Knows the client's stream and the frontend it came in on; how a backend is found and spoken to is the route's business.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+from anyio import BrokenResourceError, EndOfStream
+
+from wsproxy.errors import STOPPING, Failure
+from wsproxy.exchange import Exchange
+from wsproxy.frontend.body import ClientBody
+from wsproxy.frontend.forward import forward
+from wsproxy.frontend.websocket import run_websocket
+from wsproxy.http.codec import read_request_head
+from wsproxy.http.forwarded import identity_fields
+from wsproxy.http.messages import UNTIL_CLOSE, MalformedRequestError, RequestHead, field_values
+from wsproxy.http.replies import error_reply
+from wsproxy.http.target import normal_path
+from wsproxy.net.deadlines import NEVER
+from wsproxy.net.stream import ReadTimeoutError, Stream
+from wsproxy.protection.retry import IDEMPOTENT
+from wsproxy.ws.handshake import check_request
+
+if TYPE_CHECKING:
+    from wsproxy.frontend.frontend import Frontend
+    from wsproxy.frontend.route import Route
+
+LINGER_BYTES: Final = 64 * 1024
+LINGER_S: Final = 2.0
+"""What is still read of a client that was told to go away, so that it sees the answer and no reset (RFC 9112 9.6)."""
+
+
+class ClientSession:
+    """One connection of a client.
+
+    exchange: the request in flight, None between two. deadline: when the client's silence has lasted too long.
+    """
+
+    __slots__ = ("_frontend", "_identity", "_requests", "_stream", "deadline", "exchange", "peer")
+
+    def __init__(self, stream: Stream, frontend: Frontend) -> None:
+        self._stream = stream
+        self._frontend = frontend
+        self._requests = 0
+        self._identity: tuple[bytes, bytes] = (b"", b"")
+        self.peer = stream.peer
+        self.exchange: Exchange | None = None
+        self.deadline = NEVER
+
+    async def run(self) -> None:
+        """Serve requests until the connection ends; never raises for what a client or a backend does."""
+        frontend = self._frontend
+        stream = self._stream
+        stream.on_hangup = self._hung_up
+        frontend.enter(self)
+        try:
+            while True:
+                try:
+                    head = await self._next_head()
+                    route = self._route(head)
+                except MalformedRequestError as error:
+                    await self._refuse(error.status, str(error))
+                    return
+                self._requests += 1
+                exchange = self._make_exchange(head, route)
+                await forward(exchange, route)
+                if exchange.upstream is not None:
+                    break
+                if not await self._conclude(exchange):
+                    return
+                self.exchange = None
+        except (EndOfStream, BrokenResourceError, ReadTimeoutError):
+            return
+        finally:
+            self.deadline = NEVER
+            frontend.leave(self)
+        self.exchange = None
+        stream.on_hangup = None
+        await run_websocket(exchange, route, self)
+
+    @property
+    def frontend(self) -> Frontend:
+        """The frontend it came in on."""
+        return self._frontend
+
+    # Deadlines.
+
+    def expire(self) -> None:
+        """The client has been silent for too long."""
+        self.deadline = NEVER
+        self._stream.expire_read()
+
+    def expect_body(self) -> None:
+        """The next bytes of a request body are waited for."""
+        self.deadline = self._frontend.deadlines.after(self._frontend.settings.body_timeout_s)
+
+    def expect_nothing(self) -> None:
+        """They came."""
+        self.deadline = NEVER
+
+    # Coming to an end.
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing of a request is there or under way."""
+        return self.exchange is None and not self._stream.buffer
+
+    def stop(self) -> None:
+        """The proxy is stopping: an idle connection ends now, another after the answer in flight."""
+        if self.exchange is not None:
+            self.exchange.keep_alive = False
+        elif self.is_idle:
+            self._stream.close()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._stream.abort()
+        self._hung_up()
+
+    def _hung_up(self) -> None:
+        """The client left while an answer is under way: nobody is left to give it to."""
+        if (exchange := self.exchange) is not None:
+            self._stream.abort()
+            exchange.abandon()
+
+    # One request.
+
+    async def _next_head(self) -> RequestHead:
+        """Wait for a head. Raises MalformedRequestError; EndOfStream and its kin when there will be none."""
+        frontend = self._frontend
+        stream = self._stream
+        settings = frontend.settings
+        if not stream.buffer:
+            if frontend.stopping:
+                raise EndOfStream
+            idle_s = settings.keepalive_timeout_s if self._requests else settings.header_timeout_s
+            self.deadline = frontend.deadlines.after(idle_s)
+            await stream.more()
+        parsed = read_request_head(stream.buffer, frontend.limits)
+        if parsed is None:
+            self.deadline = frontend.deadlines.after(settings.header_timeout_s)
+            while parsed is None:
+                try:
+                    await stream.more()
+                except ReadTimeoutError:
+                    raise MalformedRequestError(408, "the request head did not come in time") from None
+                parsed = read_request_head(stream.buffer, frontend.limits)
+        self.deadline = NEVER
+        head, size = parsed
+        stream.consume(size)
+        return head
+
+    def _route(self, head: RequestHead) -> Route:
+        """The route of a request. Raises MalformedRequestError: 404 when there is none, or what a handshake lacks."""
+        path = normal_path(head.target)
+        frontend = self._frontend
+        if head.upgrade:
+            route = frontend.websocket_routes.match(head.authority, path, head.fields)
+            if route is not None:
+                if (refusal := check_request(head)) is not None:
+                    raise MalformedRequestError(refusal.status, refusal.message)
+                return route
+            head.upgrade = b""  # not a WebSocket here: an ordinary request
+        route = frontend.http_routes.match(head.authority, path, head.fields)
+        if route is None:
+            raise MalformedRequestError(404, "no route for this request")
+        return route
+
+    def _make_exchange(self, head: RequestHead, route: Route) -> Exchange:
+        frontend = self._frontend
+        body: ClientBody | None = None
+        if head.length:
+            limit_bytes = frontend.settings.max_body_size_bytes
+            body = ClientBody(self._stream, head.length, limit_bytes, head.method in IDEMPOTENT, self)
+        request_id = frontend.next_request_id()
+        exchange = Exchange(head, body, self._stream, route.settings, self._identity_lines(head, request_id))
+        exchange.request_id = request_id
+        if frontend.access is not None:
+            exchange.started_at = perf_counter()
+        if frontend.stopping or self._requests >= frontend.settings.keepalive_requests:
+            exchange.keep_alive = False
+        self.exchange = exchange
+        return exchange
+
+    def _identity_lines(self, head: RequestHead, request_id: bytes) -> bytes:
+        """What the backend is told of the client; all but the id is the same for all requests of most connections."""
+        if head.claims is None and self._identity[0] == head.authority and self._identity[1]:
+            return b"%bX-Request-ID: %b\r\n" % (self._identity[1], request_id)
+        trusted = self._frontend.settings.trusted_proxies
+        lines = identity_fields(head.claims, self.peer, "http", head.authority, trusted, request_id)
+        if head.claims is None:
+            self._identity = (head.authority, lines[: lines.index(b"X-Request-ID: ")])
+        return lines
+
+    async def _conclude(self, exchange: Exchange) -> bool:
+        """After an attempt: answer for the backend that could not, log; True when the connection may go on."""
+        failure = exchange.failure
+        if failure is None:
+            if self._frontend.access is not None:
+                self._frontend.access.record(exchange, self.peer)
+            body = exchange.body
+            if exchange.keep_alive and (body is None or body.complete):
+                return True
+            await self._end(unread=bool(self._stream.buffer) or (body is not None and not body.complete))
+            return False
+        if self._frontend.access is not None:
+            self._frontend.access.record(exchange, self.peer)
+        if exchange.abandoned or self._stream.closed:
+            self._stream.abort()
+            return False
+        if exchange.answered:
+            self._cut_short(exchange)
+            return False
+        return await self._answer_failure(exchange, failure)
+
+    def _cut_short(self, exchange: Exchange) -> None:
+        """The answer broke off: the client must not take what it got for the whole."""
+        response = exchange.response
+        if exchange.head.minor_version == 0 and response is not None and response.length <= UNTIL_CLOSE + 1:
+            self._stream.reset()  # the end of the connection would be the end of the body
+        else:
+            self._stream.close()
+
+    async def _answer_failure(self, exchange: Exchange, failure: Failure) -> bool:
+        body = exchange.body
+        read_whole = body is None or body.drained
+        keep_alive = exchange.keep_alive and read_whole and failure is not STOPPING and failure.status not in (400, 408)
+        self._stream.write(
+            error_reply(
+                failure.status,
+                failure.message,
+                exchange.request_id.decode("latin-1"),
+                b", ".join(field_values(exchange.head.fields, b"accept")),
+                close=not keep_alive,
+                retry_after_s=failure.retry_after_s,
+                head_only=exchange.head.method == b"HEAD",
+            )
+        )
+        if not keep_alive:
+            await self._end(unread=True)
+        return keep_alive
+
+    async def _refuse(self, status: int, message: str) -> None:
+        """Answer a request that goes nowhere, and end the connection."""
+        frontend = self._frontend
+        request_id = frontend.next_request_id()
+        if frontend.access is not None:
+            frontend.access.refused(status, message, self.peer, request_id)
+        self._stream.write(error_reply(status, message, request_id.decode("latin-1"), b"", close=True))
+        await self._end(unread=True)
+
+    async def _end(self, unread: bool) -> None:
+        """Close; where input is or may be unread, not before the client had time to read our answer."""
+        stream = self._stream
+        if not unread:
+            stream.close()
+            return
+        self.exchange = None
+        stream.shut_down_writing()
+        self.deadline = self._frontend.deadlines.after(LINGER_S)
+        discarded = len(stream.take())
+        while discarded < LINGER_BYTES:
+            discarded += len(await stream.receive())
