@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 from wsproxy.http.headers import FORBIDDEN_TRAILERS
+from wsproxy.http.lines import has_broken_line_end
 from wsproxy.http.messages import MalformedBodyError
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -29,7 +30,6 @@ _size_line: Final = re.compile(
     rb"([0-9A-Fa-f]{1,16})(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*+\r\n"
 ).match
 _unfinished_size_line: Final = re.compile(rb"[0-9A-Fa-f]{1,16}(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?").fullmatch
-_broken_line_end: Final = re.compile(rb"(?<!\r)\n|\r[^\n]").search
 _trailer_line: Final = re.compile(
     rb"(" + _TOKEN + rb"):[ \t]*+((?:[\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*+)?)\r\n"
 ).match
@@ -123,7 +123,7 @@ class ChunkedDecoder:
         self.complete = True
 
     def _hold_trailers(self, section: bytes) -> None:
-        if len(section) >= TRAILER_BYTES + 4 or _broken_line_end(section):
+        if len(section) >= TRAILER_BYTES + 4 or has_broken_line_end(section):
             raise MalformedBodyError("trailer section too large, or with a bare CR or LF")
         self._held = section
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from wsproxy.http.fast_codec import parse_request, parse_response
 from wsproxy.http.h11_codec import check_request_line, judge_request, judge_response
+from wsproxy.http.lines import has_broken_line_end
 from wsproxy.http.messages import (
     CHUNKED,
     HeadLimits,
@@ -57,7 +58,7 @@ def read_response_head(buffer: bytes, method: bytes, limit_bytes: int) -> tuple[
     """
     end = buffer.find(b"\r\n\r\n")
     if end < 0:
-        if not buffer.startswith(b"HTTP/1."[: len(buffer)]) or _has_broken_line_end(buffer, 0):
+        if not buffer.startswith(b"HTTP/1."[: len(buffer)]) or has_broken_line_end(buffer):
             raise MalformedResponseError(f"not an HTTP/1 response: {buffer[:64]!r}")
         if len(buffer) > limit_bytes:
             raise MalformedResponseError("response header fields too large")
@@ -119,8 +120,8 @@ def _skip_empty_lines(buffer: bytes) -> int:
     start = 0
     while buffer.startswith(b"\r\n", start):
         start += 2
-    if start > 2 * EMPTY_LINES:
-        raise MalformedRequestError(400, "empty lines instead of a request")
+        if start > 2 * EMPTY_LINES:
+            raise MalformedRequestError(400, "empty lines instead of a request")
     return start
 
 
@@ -129,7 +130,7 @@ def _check_unfinished_request(buffer: bytes, start: int, limits: HeadLimits) -> 
     rest = len(buffer) - start
     if rest == 0 or (rest == 1 and buffer[start] == 0x0D):
         return
-    if not _starts_as_request(buffer, start) or _has_broken_line_end(buffer, start):
+    if not _starts_as_request(buffer, start) or has_broken_line_end(buffer):
         raise MalformedRequestError(400, "illegal request line")
     line_end = buffer.find(b"\r\n", start)
     if line_end < 0:
@@ -139,20 +140,3 @@ def _check_unfinished_request(buffer: bytes, start: int, limits: HeadLimits) -> 
     check_request_line(buffer[start:line_end], limits)
     if rest > limits.head_bytes:
         raise MalformedRequestError(431, "request header fields too large")
-
-
-def _has_broken_line_end(buffer: bytes, start: int) -> bool:
-    """Whether the first or the last line end so far is not CRLF.
-
-    The lines between are judged with the whole head; a peer that ends its lines otherwise is seen here, because the
-    last line end of what it has sent when it falls silent is broken too.
-    """
-    for feed in (buffer.find(b"\n", start), buffer.rfind(b"\n", start)):
-        if feed >= 0 and buffer[feed - 1 : feed] != b"\r":
-            return True
-    for carriage in (buffer.find(b"\r", start), buffer.rfind(b"\r", start)):
-        if carriage < 0:
-            continue
-        if buffer[carriage + 1 : carriage + 2] not in (b"\n", b"") or buffer[carriage - 1 : carriage] == b"\r":
-            return True
-    return False

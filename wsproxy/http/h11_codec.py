@@ -164,7 +164,8 @@ def _ask_h11_for_request(raw_head: bytes) -> Fields:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        raise MalformedRequestError(400, str(error)) from None
+        # what h11 says quotes the message in Python's own spelling: for the traceback, not for the client
+        raise MalformedRequestError(400, "a header field is illegal, repeated or missing") from error
     if not isinstance(event, h11.Request):
         raise MalformedRequestError(400, "incomplete request head")
     return event.headers.raw_items()
