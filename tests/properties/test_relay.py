@@ -168,9 +168,8 @@ def test_pings_of_ours_stand_between_frames(data: st.DataObject, script: list[Pi
 def test_a_close_of_ours_ends_a_direction_once_and_at_a_boundary(
     data: st.DataObject, script: list[Piece], masked: bool, forced: bool, ends_with_close: bool
 ) -> None:
-    stream = b"".join(piece.encode(masked) for piece in script)
-    if ends_with_close:
-        stream += Piece(Opcode.CLOSE, True, b"\x03\xe8").encode(masked)
+    theirs = Piece(Opcode.CLOSE, True, b"\x03\xe8").encode(masked) if ends_with_close else b""
+    stream = b"".join(piece.encode(masked) for piece in script) + theirs
     chunks = data.draw(chunked(stream))
     begin = data.draw(st.integers(0, len(chunks)))
     force = data.draw(st.integers(begin, len(chunks))) if forced else None
@@ -190,8 +189,9 @@ def test_a_close_of_ours_ends_a_direction_once_and_at_a_boundary(
     closes = [index for index, frame in enumerate(frames) if frame.opcode is Opcode.CLOSE]
     assert closes == [len(frames) - 1], "exactly one Close, and nothing behind it"
     own = (GOING_AWAY if masked else SERVICE_RESTART).to_bytes(2, "big") + b"leaving"
-    theirs = b"\x03\xe8" if ends_with_close and begin == len(chunks) else own
-    assert bytes(frames[-1].data) in (own, theirs)
+    theirs_needs = len(theirs) if pinged else 1  # looking for our pongs, the scanner holds a control frame until whole
+    theirs_first = bool(theirs) and sum(map(len, chunks[:begin])) >= len(stream) - len(theirs) + theirs_needs
+    assert bytes(frames[-1].data) == (b"\x03\xe8" if theirs_first else own)
     if not forced:
         assert list(at_message_boundaries(frames))[-1]
         assert accepted(out, masked)

@@ -98,7 +98,7 @@ def _matches(entry: str, scheme: str, host: str, authority: bytes) -> bool:
         return False
     entry_host = _without_default_port(scheme, entry_host)
     if entry_host.startswith("*."):
-        return host.endswith(entry_host[1:]) and len(host) >= len(entry_host)
+        return host.endswith(entry_host[1:]) and not host.startswith(".")
     return host == entry_host
 
 
