@@ -83,6 +83,15 @@ def test_at_the_deadline_a_fragmented_message_is_left_unfinished(state: RelaySta
     assert state.from_client(rest) == rest + to_upstream(1001)
 
 
+def test_a_second_begin_does_not_take_the_force_back(state: RelayState) -> None:
+    data = frame(TEXT, b"one", final=False)
+    state.from_client(data[:8])
+    state.begin_close(SERVICE_RESTART, GOING_AWAY)
+    state.force_close()
+    state.begin_close(SERVICE_RESTART, GOING_AWAY)
+    assert state.from_client(data[8:]) == data[8:] + to_upstream(1001)
+
+
 def test_force_without_a_beginning_does_nothing(state: RelayState) -> None:
     assert state.force_close() == (b"", b"")
 

@@ -160,7 +160,7 @@ class FrameScanner:
             return b""
         if self._cut is None:
             self._cut = frame
-        self._forced = forced
+        self._forced = forced or self._forced
         written = self._end() if self.at_message_boundary or (forced and self.at_frame_boundary) else b""
         if self._need >= 0:
             self._left, self._need = self._need, _SLOW
