@@ -1,0 +1,15 @@
+"""How the delay before a restart grows, and what resets it."""
+
+from __future__ import annotations
+
+from wsproxy.managed.restart import RestartState
+
+
+def test_each_short_life_doubles_the_delay_up_to_half_a_minute() -> None:
+    state = RestartState()
+    assert [state.delay_s(0.1) for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_a_sound_life_starts_over() -> None:
+    state = RestartState()
+    assert [state.delay_s(lived) for lived in (1, 29.9, 30, 0, 600, 0)] == [0.5, 1, 0.5, 1, 0.5, 1]
