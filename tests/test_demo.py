@@ -167,9 +167,10 @@ class TestConnections:
         with raw(path) as connection:
             connection.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n")
             connection.sendall(b"Expect: 100-continue\r\nConnection: close\r\n\r\n")
-            assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+            answer = connection.recv(65536)  # there before the body was sent, maybe with the final head behind it
+            assert answer.startswith(b"HTTP/1.1 100 ")
             connection.sendall(b"ok")
-            assert read_all(connection).endswith(b"\r\n\r\nok")
+            assert (answer + read_all(connection)).endswith(b"\r\n\r\nok")
 
     @pytest.mark.usefixtures("demo")
     def test_http_1_0_gets_a_body_that_ends_with_the_connection(self, path: str) -> None:

@@ -40,6 +40,13 @@ def test_readers_share_the_lock() -> None:
     lock.release_read()
 
 
+def test_acquiring_a_free_lock_does_not_suspend() -> None:
+    lock = RWLock()
+    with pytest.raises(StopIteration):
+        lock.acquire_read().send(None)
+    lock.release_read()
+
+
 def test_release_without_a_lock_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="without a read lock"):
         RWLock().release_read()
@@ -111,6 +118,24 @@ def test_a_cancelled_waiting_writer_lets_waiting_readers_in() -> None:
         assert log == ["reader"]
         assert lock.try_read()
         assert writer.cancelled()
+
+    anyio.run(main)
+
+
+def test_cancelled_writers_are_passed_over() -> None:
+    async def main() -> None:
+        lock, log, leave = RWLock(), list[str](), asyncio.Event()
+        assert lock.try_read()
+        gone = [await start(write(lock, log, "gone", leave)) for _ in range(2)]
+        writer = await start(write(lock, log, "writer", leave))
+        for task in gone:
+            task.cancel()
+        await asyncio.gather(*gone, return_exceptions=True)
+        assert not lock.try_read()
+        lock.release_read()
+        leave.set()
+        await writer
+        assert log == ["writer"]
 
     anyio.run(main)
 
