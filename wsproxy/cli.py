@@ -19,6 +19,7 @@ from wsproxy.config.build import load
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.help import reference
 from wsproxy.config.model import Config
+from wsproxy.net.allocator import keep_buffers_mapped
 from wsproxy.net.listen import raise_descriptor_limit
 from wsproxy.observe.logs import set_up_logging
 
@@ -60,6 +61,7 @@ def read_config(path: str) -> Config:
 def _serve(config: Config) -> int:
     set_up_logging(config.log.level)
     raise_descriptor_limit()
+    keep_buffers_mapped()
 
     async def run() -> None:
         await Application(config).run()

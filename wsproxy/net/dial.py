@@ -6,6 +6,7 @@ Knows addresses and the kinds of failure; not what will be said over the connect
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -103,6 +104,8 @@ def _is_literal(host: str) -> bool:
 
 def _reason(error: Exception) -> str:
     """The operating system's words, without address and number, which the caller has already said."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:  # below: getaddrinfo's own numbers
+        return os.strerror(error.errno).lower()
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__
