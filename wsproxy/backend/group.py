@@ -70,19 +70,29 @@ class Group:
         if servers is None:
             servers = await self.healthy.wait_snapshot()
         if exchange.tried:
-            servers = tuple(backend for backend in servers if backend.name not in exchange.tried)
+            servers = self._after(exchange.tried, servers)
         if not servers:
             exchange.failure = exchange.failure or NO_BACKEND
             return False
         done = exchange.begin()
         if not self.waiting:  # else it would overtake those who wait
-            for backend in policy.order(servers):
+            for backend in servers if exchange.tried else policy.order(servers):
                 if backend.offer(exchange):
                     await done
                     return True
         self._wait(exchange)
         await done
         return True
+
+    def _after(self, tried: tuple[str, ...], servers: tuple[Backend, ...]) -> tuple[Backend, ...]:
+        """Those not tried yet, the successors of the last one first.
+
+        A further attempt takes no turn of the policy: with two servers each turn would lead to the failing one again.
+        """
+        last = self.backends.get(tried[-1])
+        place = -1 if last is None else last.position
+        left = (backend for backend in servers if backend.name not in tried)
+        return tuple(sorted(left, key=lambda backend: (backend.position < place, backend.position)))
 
     def _wait(self, exchange: Exchange) -> None:
         exchange.on_abandon = lambda: self._forget(exchange)

@@ -16,6 +16,7 @@ from wsproxy.exchange import BodyError, Exchange, RequestBody
 from wsproxy.http.chunked import LAST_CHUNK, encode_chunk
 from wsproxy.http.messages import CHUNKED
 from wsproxy.http.replies import CONTINUE_100
+from wsproxy.net.deadlines import NEVER
 
 CONTINUE_AFTER_S: Final = 1.0
 """How long a server may keep silent on `Expect: 100-continue` before we answer 100 in its place."""
@@ -78,8 +79,7 @@ class Upload:
             if self._permitted is not None:
                 await self._wait_for_permission(self._permitted)
             while not self._body.complete:
-                piece = await self._body.read()
-                self._connection.rearm(self._exchange.route.response_timeout_s)
+                piece = await self._next_piece()
                 stream.write(self._framed(piece))
                 if stream.write_paused:
                     await stream.drain()
@@ -89,6 +89,19 @@ class Upload:
         except (EndOfStream, BrokenResourceError):
             if not stream.closed:  # so it was the client's side
                 self._exchange.abandon()
+
+    async def _next_piece(self) -> bytes:
+        """Read on; while it is the client who is waited for, `response_timeout` stands still: `body_timeout` runs.
+
+        Once the response comes, the deadline belongs to who reads that.
+        """
+        connection, exchange = self._connection, self._exchange
+        if not exchange.answered:
+            connection.deadline = NEVER
+        piece = await self._body.read()
+        if not exchange.answered:
+            connection.rearm(exchange.route.response_timeout_s)
+        return piece
 
     async def _wait_for_permission(self, permitted: asyncio.Future[None]) -> None:
         await asyncio.wait([permitted], timeout=CONTINUE_AFTER_S)
