@@ -5,6 +5,7 @@ Knows backends and their verdicts; how one is preferred is the route's policy, a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable
@@ -62,7 +63,7 @@ class Group:
     # What routes ask.
 
     async def submit(self, exchange: Exchange, policy: Policy) -> bool:
-        """Bring `exchange` to a backend that has not been tried, in the order of `policy`; wait till the attempt has ended.
+        """Bring `exchange` to a backend that has not been tried, in the order of `policy`, and wait for the attempt's end.
 
         With every queue full it waits its turn. `exchange.failure` says how it went. False when nobody is left to try.
         """
@@ -71,6 +72,7 @@ class Group:
             servers = await self.healthy.wait_snapshot()
         if exchange.tried:
             servers = self._after(exchange.tried, servers)
+            exchange.offered_at = 0.0  # a worker has had it: this attempt waits on a clock of its own
         if not servers:
             exchange.failure = exchange.failure or NO_BACKEND
             return False
@@ -95,6 +97,8 @@ class Group:
         return tuple(sorted(left, key=lambda backend: (backend.position < place, backend.position)))
 
     def _wait(self, exchange: Exchange) -> None:
+        if exchange.offered_at == 0.0:  # offered to nobody, because others were already waiting
+            exchange.start_clock(asyncio.get_running_loop().time())
         exchange.on_abandon = lambda: self._forget(exchange)
         self.waiting.append(exchange)
         self.deadline = 0.0  # looked at in every sweep while something waits
@@ -108,8 +112,8 @@ class Group:
         """In every sweep while something waits: fail what has waited long enough."""
         waiting = self.waiting
         now = self._deadlines.now
-        while waiting and waiting[0].give_up_at <= now:
-            exchange = waiting.popleft()
+        for exchange in [item for item in waiting if item.give_up_at <= now]:  # each route has its own queue_timeout
+            waiting.remove(exchange)
             exchange.fail(QUEUE_TIMEOUT)
             for backend in self.backends.values():
                 backend.pool.warn_if_held(now, exchange.route.queue_timeout_s)
@@ -120,13 +124,13 @@ class Group:
 
     async def set_up(self, backend: Backend, up: bool) -> None:
         """A verdict: `backend` may be chosen from now on, or may not."""
-        backend.up = up
+        backend.up = backend.pool.takes_waiting = up
         if up and not backend.leaving:
             await self.healthy.add(backend)
             backend.pool.fill()
             return
         await self.healthy.discard(backend)
-        if not self.healthy.snapshot():
+        if not await self.healthy.wait_snapshot():
             self._fail_waiting()
 
     def _fail_waiting(self) -> None:

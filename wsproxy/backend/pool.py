@@ -31,7 +31,7 @@ class WorkerPool:
     """The workers of one backend, and what waits for them.
 
     offer: never waits. waiting: the exchanges of the whole group for which no backend had room; the pool takes from it
-    whenever a slot of its queue becomes free.
+    whenever a slot of its queue becomes free, unless `takes_waiting` is off because its server is down.
     """
 
     def __init__(self, settings: ServerSettings, deadlines: Deadlines, waiting: deque[Exchange]) -> None:
@@ -45,6 +45,7 @@ class WorkerPool:
         self.shrunk = 0
         self.exchanges = 0
         self.deadline = NEVER
+        self.takes_waiting = True
         self._idle: list[Worker] = []  # a stack: the one used last is used next, so that the others can leave
         self._deadlines = deadlines
         self._waiting = waiting
@@ -80,8 +81,10 @@ class WorkerPool:
                 self._deadlines.watch(self)
                 for _ in range(self.settings.min_workers):
                     self._start(None)
+                self.fill()
                 await self._closing.wait()
         finally:
+            self.close()  # when cancelled: nothing may be handed to a worker that is gone
             self._tasks = None
             self._deadlines.forget(self)
             for exchange in self.queue:
@@ -133,10 +136,16 @@ class WorkerPool:
     def fill(self) -> None:
         """Move what waits for any backend of the group into free slots."""
         waiting = self._waiting
-        while waiting and not self._closing.is_set():
-            exchange = waiting.popleft()
-            if not self.offer(exchange):
-                waiting.appendleft(exchange)
+        if not self.takes_waiting or self._closing.is_set():
+            return
+        position = 0
+        while position < len(waiting):
+            exchange = waiting[position]
+            if self.name in exchange.tried:
+                position += 1  # it came back from here, and waits for another backend
+            elif self.offer(exchange):
+                del waiting[position]
+            else:
                 return
 
     # What a worker asks.

@@ -6,17 +6,20 @@ Knows the body through the exchange and the upstream stream; not who reads the r
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.backend.connection import UpstreamConnection
-from wsproxy.errors import Failure
+from wsproxy.errors import INTERNAL, Failure
 from wsproxy.exchange import BodyError, Exchange, RequestBody
 from wsproxy.http.chunked import LAST_CHUNK, encode_chunk
 from wsproxy.http.messages import CHUNKED
 from wsproxy.http.replies import CONTINUE_100
 from wsproxy.net.deadlines import NEVER
+
+_logger = logging.getLogger("wsproxy.backend")
 
 CONTINUE_AFTER_S: Final = 1.0
 """How long a server may keep silent on `Expect: 100-continue` before we answer 100 in its place."""
@@ -89,6 +92,10 @@ class Upload:
         except (EndOfStream, BrokenResourceError):
             if not stream.closed:  # so it was the client's side
                 self._exchange.abandon()
+        except Exception:  # a bug in here costs one exchange, not the task group of the whole pool
+            _logger.exception("internal error in an upload")
+            self.failure = INTERNAL
+            stream.abort()
 
     async def _next_piece(self) -> bytes:
         """Read on; while it is the client who is waited for, `response_timeout` stands still: `body_timeout` runs.

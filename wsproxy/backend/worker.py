@@ -130,7 +130,7 @@ class Worker:
         if connection is not None:
             if connection.is_fresh():
                 failure = await self._over(connection, exchange, reused=True)
-                if failure is None or failure.retry is not Retry.FRESH or not is_safe(exchange):
+                if failure is None or exchange.abandoned or failure.retry is not Retry.FRESH or not is_safe(exchange):
                     return failure
                 exchange.rewind()  # the server closed a connection that we were about to use: once more, on a new one
             self._drop()

@@ -28,6 +28,9 @@ ACCEPTS_A_WAKEUP: Final = 64
 DESCRIPTOR_PAUSE_S: Final = 0.1
 """Pause of accepting when descriptors or memory have run out, unless a connection ends earlier."""
 
+WARN_EVERY_S: Final = 60.0
+"""At the limit accepting pauses and resumes with each connection that ends: worth a line, but not one for each."""
+
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _logger = logging.getLogger("wsproxy.listen")
@@ -81,6 +84,7 @@ class Listener:
         self._max_connections = max_connections
         self._accepting = False
         self._closed = asyncio.Event()
+        self._warned_at = -WARN_EVERY_S
         self._resume_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._tasks: asyncio.TaskGroup | None = None
@@ -135,9 +139,7 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(ACCEPTS_A_WAKEUP):
             if self.connections >= self._max_connections:
-                _logger.warning(
-                    "%s: %d connections, the limit: accepting pauses (max_connections)", self.name, self.connections
-                )
+                self._warn(f"{self.connections} connections, the limit (max_connections)")
                 self._pause()
                 return
             try:
@@ -148,13 +150,19 @@ class Listener:
                 if error.errno not in _EXHAUSTED:
                     _logger.warning("%s: accept failed: %s", self.name, error.strerror)
                     return
-                _logger.warning("%s: %s: accepting pauses", self.name, error.strerror)
+                self._warn(error.strerror)
                 self._pause()
                 self._resume_timer = self._loop.call_later(DESCRIPTOR_PAUSE_S, self._resume)
                 return
             accepted.setblocking(False)
             self.connections += 1
             self.tasks.create_task(self._run_connection(accepted))
+
+    def _warn(self, reason: str) -> None:
+        now = self._loop.time()
+        if now - self._warned_at >= WARN_EVERY_S:
+            self._warned_at = now
+            _logger.warning("%s: %s: accepting pauses, clients wait in the backlog", self.name, reason)
 
     async def _run_connection(self, accepted: socket.socket) -> None:
         stream = Stream(self._loop)

@@ -147,7 +147,7 @@ class Stream(asyncio.Protocol, ByteStream):
         Raises EndOfStream when the peer has ended its side, BrokenResourceError when the connection is gone,
         ReadTimeoutError after `expire_read`.
         """
-        if not self.eof:
+        if not self.eof and not self.closed:
             if self._reading_paused:  # the caller wants more than the high-water mark: it has its own limit
                 self._resume_reading()
             size = len(self.buffer)
@@ -184,8 +184,8 @@ class Stream(asyncio.Protocol, ByteStream):
             raise BrokenResourceError
         try:
             self.transport.write(data)
-        except RuntimeError:  # uvloop, between the loss and our connection_lost
-            self.closed = True
+        except RuntimeError:  # uvloop, between the loss and our connection_lost; any loop, behind our own end
+            self.abort()
             raise BrokenResourceError from None
 
     async def drain(self) -> None:
@@ -225,6 +225,8 @@ class Stream(asyncio.Protocol, ByteStream):
         """Flush what was written, then close; nothing more is read. The waiting reader, if any, is woken."""
         if not self.closed:
             self.closed = True
+            if (waiter := self._waiter) is not None and not waiter.done():
+                waiter.set_result(None)  # now, not when a peer that does not read has taken what is unsent
             if self.transport.get_write_buffer_size():
                 self._loop.call_later(FLUSH_TIMEOUT_S, self.transport.abort)
             self.transport.close()

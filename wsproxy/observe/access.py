@@ -41,10 +41,11 @@ class AccessLog:
         response = exchange.response
         failure = exchange.failure
         status = failure.status if failure is not None and not exchange.answered else response.status if response else 0
+        backend_name = exchange.backend_name or "-"
         duration_ms = (time.perf_counter() - exchange.started_at) * 1000
         self._add(
             f'{peer} "{_shown(head.method)} {_shown(head.target)} HTTP/1.{head.minor_version}" {status} '
-            f"{exchange.answered_bytes} {duration_ms:.1f}ms {exchange.backend_name or '-'} {_shown(exchange.request_id)}"
+            f"{exchange.answered_bytes} {duration_ms:.1f}ms {backend_name} {_shown(exchange.request_id)}"
         )
 
     def refused(self, status: int, message: str, peer: str, request_id: bytes) -> None:
@@ -66,7 +67,7 @@ class AccessLog:
         try:
             self._out.writelines(lines)
             self._out.flush()
-        except OSError:
+        except (OSError, ValueError):  # ValueError: closed, or a character that its encoding lacks
             self.dropped += len(lines)
 
     async def run(self) -> None:
