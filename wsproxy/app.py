@@ -84,7 +84,8 @@ class RunningGroup:
     async def server_ready(self, server: ServerSettings) -> None:
         """A managed server answers."""
         self.checker.add(await self.group.add(server))
-        if self.managed is not None and len(self.group.backends) >= self.managed.settings.startup_servers:
+        wanted = self.settings.managed
+        if wanted is not None and len(self.group.backends) >= wanted.startup_servers:
             self.ready.set()
 
     async def server_gone(self, name: str, reason: str) -> None:

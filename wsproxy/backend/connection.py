@@ -71,7 +71,7 @@ class UpstreamConnection:
 
     def rearm(self, delay_s: float) -> None:
         """Something was heard: the silence begins anew."""
-        self.deadline = self._deadlines.after(delay_s)
+        self.deadline = self._deadlines.base + delay_s
 
     def is_fresh(self) -> bool:
         """Whether the next exchange may go over it: open, silent, and not so long idle that the server may close it."""
@@ -87,6 +87,10 @@ class UpstreamConnection:
         if keep_alive_timeout_s is not None:
             idle_s = min(idle_s, keep_alive_timeout_s - 1.0)
         self.usable_until = self._deadlines.now + idle_s
+
+    def let_go(self, exchange: Exchange) -> None:  # noqa: ARG002 - a connection holds one at a time
+        """The client left: ending the connection wakes the worker, which sees why."""
+        self.stream.abort()
 
     def detach(self) -> Stream:
         """Give the stream away after a 101; this connection is over."""
@@ -113,6 +117,27 @@ class UpstreamConnection:
         head, size = parsed
         stream.consume(size)
         return head
+
+    def try_relay(self, response: ResponseHead, exchange: Exchange) -> bool:
+        """Send a final response that is there whole, the usual small answer, in one write; False for any other.
+
+        Does what `relay` would do, without its four coroutines (1.5 us). Raises ClientGoneError.
+        """
+        stream = self.stream
+        client = exchange.client
+        data = stream.buffer
+        if len(data) != response.length or not response.keep_alive or client.write_paused:
+            return False
+        stream.buffer = b""
+        exchange.response = response
+        exchange.answered = True
+        out = encode_response(response, False, not exchange.keep_alive, exchange.head.minor_version) + data
+        exchange.answered_bytes = len(out)
+        try:
+            client.write(out)
+        except BrokenResourceError:
+            raise ClientGoneError from None
+        return True
 
     async def relay(self, response: ResponseHead, exchange: Exchange) -> None:
         """Send a final response to the client, whole.

@@ -6,6 +6,7 @@ Knows backends and their verdicts; how one is preferred is the route's policy, a
 from __future__ import annotations
 
 import asyncio
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable
@@ -62,29 +63,27 @@ class Group:
 
     # What routes ask.
 
-    async def submit(self, exchange: Exchange, policy: Policy) -> bool:
-        """Bring `exchange` to a backend that has not been tried, in the order of `policy`, and wait for the attempt's end.
+    def submit(
+        self, exchange: Exchange, policy: Policy, servers: tuple[Backend, ...]
+    ) -> asyncio.Future[None] | None:
+        """Bring `exchange` to one of `servers` that has not been tried, in the order of `policy`. Never waits.
 
-        With every queue full it waits its turn. `exchange.failure` says how it went. False when nobody is left to try.
+        Returns what to await until the attempt has ended, `exchange.failure` saying how; None when nobody is left to
+        try. With every queue full the exchange waits its turn.
         """
-        servers = self.healthy.snapshot()
-        if servers is None:
-            servers = await self.healthy.wait_snapshot()
         if exchange.tried:
             servers = self._after(exchange.tried, servers)
             exchange.offered_at = 0.0  # a worker has had it: this attempt waits on a clock of its own
         if not servers:
             exchange.failure = exchange.failure or NO_BACKEND
-            return False
+            return None
         done = exchange.begin()
         if not self.waiting:  # else it would overtake those who wait
             for backend in servers if exchange.tried else policy.order(servers):
                 if backend.offer(exchange):
-                    await done
-                    return True
+                    return done
         self._wait(exchange)
-        await done
-        return True
+        return done
 
     def _after(self, tried: tuple[str, ...], servers: tuple[Backend, ...]) -> tuple[Backend, ...]:
         """Those not tried yet, the successors of the last one first.
@@ -97,13 +96,13 @@ class Group:
         return tuple(sorted(left, key=lambda backend: (backend.position < place, backend.position)))
 
     def _wait(self, exchange: Exchange) -> None:
-        if exchange.offered_at == 0.0:  # offered to nobody, because others were already waiting
-            exchange.start_clock(asyncio.get_running_loop().time())
-        exchange.on_abandon = lambda: self._forget(exchange)
+        exchange.start_clock(exchange.client.loop.time())
+        exchange.holder = self
         self.waiting.append(exchange)
         self.deadline = 0.0  # looked at in every sweep while something waits
 
-    def _forget(self, exchange: Exchange) -> None:
+    def let_go(self, exchange: Exchange) -> None:
+        """The client of a waiting exchange left."""
         if exchange in self.waiting:
             self.waiting.remove(exchange)
         exchange.fail(CLIENT_LEFT)

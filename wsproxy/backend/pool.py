@@ -37,6 +37,7 @@ class WorkerPool:
     def __init__(self, settings: ServerSettings, deadlines: Deadlines, waiting: deque[Exchange]) -> None:
         self.settings = settings
         self.name = settings.name
+        self._max_workers = settings.max_workers
         self.authority = _authority(settings.address)
         self.queue: BoundedQueue[Exchange] = BoundedQueue(settings.buffer_size)
         self.workers: set[Worker] = set()
@@ -107,27 +108,24 @@ class WorkerPool:
             return True
         if self._tasks is None or self._closing.is_set():
             return False
-        if exchange.offered_at == 0.0:
-            exchange.start_clock(self._loop.time())
         queue = self.queue
-        if (not self.workers or queue.is_full) and self._may_grow():
-            first = queue.try_get()
-            self._grow(first or exchange)
-            if first is None:
-                return True
-        return self._enqueue(exchange)
-
-    def _enqueue(self, exchange: Exchange) -> bool:
-        if not self.queue.try_put(exchange):
+        if len(self.workers) < self._max_workers:
+            if (not self.workers or queue.is_full) and self._may_grow():
+                first = queue.try_get()
+                self._grow(first or exchange)
+                if first is None:
+                    return True
+            if self._grow_timer is None:
+                self._grow_timer = self._loop.call_later(HEAD_WAIT_S, self._look)
+        if not queue.try_put(exchange):
             return False
-        exchange.on_abandon = lambda: self._forget(exchange)
-        if self._grow_timer is None and len(self.workers) < self.settings.max_workers:
-            self._grow_timer = self._loop.call_later(HEAD_WAIT_S, self._look)
+        exchange.start_clock(self._loop.time())
+        exchange.holder = self
         if self.deadline == NEVER:
             self.deadline = 0.0  # looked at in every sweep while something waits
         return True
 
-    def _forget(self, exchange: Exchange) -> None:
+    def let_go(self, exchange: Exchange) -> None:
         """The client of a queued exchange left: its slot is free at once."""
         self.queue.discard(exchange)
         exchange.fail(CLIENT_LEFT)
@@ -156,7 +154,7 @@ class WorkerPool:
         if exchange is None:
             return None
         self.exchanges += 1
-        exchange.on_abandon = None
+        exchange.holder = None
         worker.busy_since = self._deadlines.now
         if self._waiting:
             self.fill()
@@ -222,7 +220,7 @@ class WorkerPool:
         worker.busy_since = self._deadlines.now
         self.workers.add(worker)
         if exchange is not None:
-            exchange.on_abandon = None
+            exchange.holder = None
         self.tasks.create_task(worker.run(exchange))
 
     def _left(self, worker: Worker) -> None:
@@ -272,7 +270,7 @@ def _authority(address: Address) -> Authority:
 def _wake(worker: Worker, exchange: Exchange | None) -> None:
     """Hand an exchange (None: leave) to an idle worker."""
     if exchange is not None:
-        exchange.on_abandon = None
+        exchange.holder = None
     wake = worker.wake
     worker.wake = None
     if wake is not None and not wake.done():

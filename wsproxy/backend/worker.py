@@ -113,7 +113,7 @@ class Worker:
             _logger.exception("%s: internal error", self._home.name)
             failure = INTERNAL
         finally:
-            exchange.on_abandon = None
+            exchange.holder = None
             if failure is None:
                 exchange.finish()
             else:
@@ -147,7 +147,7 @@ class Worker:
     async def _over(self, connection: UpstreamConnection, exchange: Exchange, reused: bool) -> Failure | None:
         """Send the request over `connection` and its response to the client."""
         connection.exchange = exchange
-        exchange.on_abandon = connection.stream.abort
+        exchange.holder = connection
         upload: Upload | None = None
         try:
             head = self._encode(exchange)
@@ -167,7 +167,8 @@ class Worker:
                     return None
             if upload is not None and response.status >= 300 and not upload.done:
                 exchange.keep_alive = False  # an early refusal: say so in the head, the rest of the body is not read
-            await connection.relay(response, exchange)
+            if not connection.try_relay(response, exchange):
+                await connection.relay(response, exchange)
         except (EndOfStream, BrokenResourceError):
             return self._lost(connection, exchange, upload, reused)
         except ClientGoneError:

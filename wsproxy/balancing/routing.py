@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 from wsproxy.config.model import HeaderMatch, RouteSettings
@@ -16,7 +16,7 @@ Prefixes = dict[str, R]
 class RouteTable(Generic[R]):
     """The routes of one kind that a frontend serves. Looking one up costs a few dictionary reads, however many there are."""
 
-    def __init__(self, routes: Iterable[tuple[RouteSettings, R]]) -> None:
+    def __init__(self, routes: Sequence[tuple[RouteSettings, R]]) -> None:
         self._hosts: dict[str, list[tuple[tuple[HeaderMatch, ...], Prefixes[R]]]] = {}
         for settings, route in routes:
             by_fields = self._hosts.setdefault(settings.host or "*", [])
@@ -29,9 +29,12 @@ class RouteTable(Generic[R]):
                 by_fields.sort(key=lambda entry: -len(entry[0]))  # the more a route asks for, the earlier it is asked
             prefixes[settings.path_prefix] = route
         self._any_host = list(self._hosts) == ["*"]
+        self._only = next((route for settings, route in routes if len(routes) == 1 and _takes_all(settings)), None)
 
     def match(self, authority: bytes, path: str, fields: bytes) -> R | None:
         """The route for a Host value, a normalised path and a canonical block of fields, or None."""
+        if self._only is not None and path.startswith(("/", "*")):
+            return self._only
         for host in ("*",) if self._any_host else _hosts(authority):
             for wanted, prefixes in self._hosts.get(host, ()):
                 if not wanted or _has(fields, wanted):
@@ -39,6 +42,10 @@ class RouteTable(Generic[R]):
                     if route is not None:
                         return route
         return None
+
+
+def _takes_all(settings: RouteSettings) -> bool:
+    return settings.host is None and not settings.headers and settings.path_prefix == "/"
 
 
 def _hosts(authority: bytes) -> Iterator[str]:

@@ -17,7 +17,15 @@ _logger = logging.getLogger("wsproxy.forward")
 async def forward(exchange: Exchange, route: Route) -> None:
     """Have `exchange` answered by a backend of `route`; `exchange.failure` is set if none could."""
     retries = route.settings.retries
-    while await route.group.submit(exchange, route.policy):
+    group = route.group
+    while True:
+        servers = group.healthy.snapshot()
+        if servers is None:
+            servers = await group.healthy.wait_snapshot()
+        ended = group.submit(exchange, route.policy, servers)
+        if ended is None:
+            return
+        await ended
         failure = exchange.failure
         if failure is None:
             return

@@ -61,9 +61,9 @@ class Frontend:
             underscores=settings.underscores_in_headers,
         )
         mine = [route for route in routes if route.settings.frontend in (None, settings.name)]
-        self.http_routes = RouteTable((route.settings, route) for route in mine if route.settings.kind == "http")
+        self.http_routes = RouteTable([(route.settings, route) for route in mine if route.settings.kind == "http"])
         self.websocket_routes = RouteTable(
-            (route.settings, route) for route in mine if route.settings.kind == "websocket"
+            [(route.settings, route) for route in mine if route.settings.kind == "websocket"]
         )
         self.sessions: set[ClientSession] = set()
         self.relays: set[Relay] = set()

@@ -56,11 +56,21 @@ class ClientSession:
         frontend = self._frontend
         stream = self._stream
         stream.on_hangup = self._hung_up
+        deadlines, limits, access = frontend.deadlines, frontend.limits, frontend.access
+        keepalive_s, header_s = frontend.settings.keepalive_timeout_s, frontend.settings.header_timeout_s
         frontend.enter(self)
         try:
             while True:
                 try:
-                    head = await self._next_head()
+                    self.deadline = deadlines.base + (keepalive_s if self._requests else header_s)
+                    if not stream.buffer:
+                        if frontend.stopping:
+                            return
+                        await stream.more()
+                    parsed = read_request_head(stream.buffer, limits) or await self._rest_of_head()
+                    self.deadline = NEVER
+                    head, size = parsed
+                    stream.consume(size)
                     route = self._route(head)
                 except MalformedRequestError as error:
                     await self._refuse(error.status, str(error))
@@ -70,8 +80,11 @@ class ClientSession:
                 await forward(exchange, route)
                 if exchange.upstream is not None:
                     break
-                if not await self._conclude(exchange):
-                    return
+                if access is not None:
+                    access.record(exchange, self.peer)
+                if exchange.failure is not None or exchange.body is not None or not exchange.keep_alive:
+                    if not await self._conclude(exchange):
+                        return
                 self.exchange = None
         except (EndOfStream, BrokenResourceError, ReadTimeoutError):
             return
@@ -129,30 +142,19 @@ class ClientSession:
 
     # One request.
 
-    async def _next_head(self) -> RequestHead:
-        """Wait for a head. Raises MalformedRequestError; EndOfStream and its kin when there will be none."""
+    async def _rest_of_head(self) -> tuple[RequestHead, int]:
+        """Wait for the end of a head that has begun. Raises MalformedRequestError, EndOfStream and its kin."""
         frontend = self._frontend
         stream = self._stream
-        settings = frontend.settings
-        if not stream.buffer:
-            if frontend.stopping:
-                raise EndOfStream
-            idle_s = settings.keepalive_timeout_s if self._requests else settings.header_timeout_s
-            self.deadline = frontend.deadlines.after(idle_s)
-            await stream.more()
-        parsed = read_request_head(stream.buffer, frontend.limits)
-        if parsed is None:
-            self.deadline = frontend.deadlines.after(settings.header_timeout_s)
-            while parsed is None:
-                try:
-                    await stream.more()
-                except ReadTimeoutError:
-                    raise MalformedRequestError(408, "the request head did not come in time") from None
-                parsed = read_request_head(stream.buffer, frontend.limits)
-        self.deadline = NEVER
-        head, size = parsed
-        stream.consume(size)
-        return head
+        self.deadline = frontend.deadlines.after(frontend.settings.header_timeout_s)
+        parsed = None
+        while parsed is None:
+            try:
+                await stream.more()
+            except ReadTimeoutError:
+                raise MalformedRequestError(408, "the request head did not come in time") from None
+            parsed = read_request_head(stream.buffer, frontend.limits)
+        return parsed
 
     def _route(self, head: RequestHead) -> Route:
         """The route of a request. Raises MalformedRequestError: 404 when there is none, or what a handshake lacks."""
@@ -197,18 +199,17 @@ class ClientSession:
         return lines
 
     async def _conclude(self, exchange: Exchange) -> bool:
-        """After an attempt: answer for the backend that could not, log; True when the connection may go on."""
+        """After an attempt that needs a second look: answer for the backend that could not, end what must end.
+
+        True when the connection may go on.
+        """
         failure = exchange.failure
         if failure is None:
-            if self._frontend.access is not None:
-                self._frontend.access.record(exchange, self.peer)
             body = exchange.body
             if exchange.keep_alive and (body is None or body.complete):
                 return True
             await self._end(unread=bool(self._stream.buffer) or (body is not None and not body.complete))
             return False
-        if self._frontend.access is not None:
-            self._frontend.access.record(exchange, self.peer)
         if exchange.abandoned or self._stream.closed:
             self._stream.abort()
             return False

@@ -28,19 +28,23 @@ class Expirable(Protocol):
 
 
 class Deadlines:
-    """The objects whose deadlines are watched, and the time as of the last sweep."""
+    """The objects whose deadlines are watched.
+
+    now: the time as of the last sweep. base: what a delay is added to, so that no deadline comes early.
+    """
 
     def __init__(self, tick_s: float = TICK_S) -> None:
         self._tick_s = tick_s
         self._watched: set[Expirable] = set()
         self.now = asyncio.get_running_loop().time()
+        self.base = self.now + tick_s
 
     def __len__(self) -> int:
         return len(self._watched)
 
     def after(self, delay_s: float) -> float:
         """A deadline `delay_s` from now: never early, at most two ticks late."""
-        return self.now + delay_s + self._tick_s
+        return self.base + delay_s
 
     def watch(self, item: Expirable) -> None:
         """Look at `item.deadline` from now on."""
@@ -53,6 +57,7 @@ class Deadlines:
     def sweep(self, now: float) -> None:
         """Expire what is due at `now`."""
         self.now = now
+        self.base = now + self._tick_s
         for item in [item for item in self._watched if item.deadline <= now]:
             item.expire()
 
