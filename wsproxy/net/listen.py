@@ -150,7 +150,7 @@ class Listener:
                 if error.errno not in _EXHAUSTED:
                     _logger.warning("%s: accept failed: %s", self.name, error.strerror)
                     return
-                self._warn(error.strerror)
+                self._warn(error.strerror or str(error))
                 self._pause()
                 self._resume_timer = self._loop.call_later(DESCRIPTOR_PAUSE_S, self._resume)
                 return
