@@ -26,9 +26,9 @@ def configuration() -> str:
 
 def is_alive(path: str) -> bool:
     """Whether the first frontend answers, with any status: a missing server is not the illness of the proxy."""
-    from wsproxy.cli import read_config  # here, because on the way to the proxy it would only be loaded twice
+    from wsproxy.config.build import load  # here, because on the way to the proxy it would only be loaded twice
 
-    frontend = read_config(path).frontends[0]
+    frontend = load(Path(path).read_bytes(), path, os.environ, str(Path(path).parent)).frontends[0]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(frontend.host, frontend.host)
     try:
         with socket.create_connection((host, frontend.port), ANSWER_LIMIT_S) as connection:
