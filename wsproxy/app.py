@@ -30,9 +30,6 @@ from wsproxy.observe.access import AccessLog
 MANAGED_START_S = 15.0
 """How long accepting waits for managed servers to answer, so that the first request after a start finds them."""
 
-POLL_S = 0.05
-"""How often a stopping proxy looks whether the last connection has ended."""
-
 _logger = logging.getLogger("wsproxy")
 
 
@@ -131,7 +128,7 @@ class Application:
                 await self._wait_for_managed()
                 async with anyio.create_task_group() as listeners:
                     for frontend, sockets in zip(self.frontends, bound, strict=True):
-                        listeners.start_soon(frontend.listen(sockets).run)
+                        listeners.start_soon(frontend.run, sockets)
                     _logger.info("listening on %s", ", ".join(addresses))
                     task_status.started(addresses)
                     await anext(signals)
@@ -168,8 +165,8 @@ class Application:
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(self._give_up_on_signal, next_signal, waiting)
             with anyio.move_on_after(timeout_s):
-                while any(frontend.sessions or frontend.relays for frontend in self.frontends):
-                    await anyio.sleep(POLL_S)
+                for frontend in self.frontends:
+                    await frontend.ended.wait()
             waiting.cancel_scope.cancel()
         left = sum(len(frontend.sessions) + len(frontend.relays) for frontend in self.frontends)
         if left:

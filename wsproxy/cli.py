@@ -1,6 +1,7 @@
 """The command line: which file to run, and what to do with it instead of running it.
 
-Exit codes: 0 after an orderly end, 2 when the command line, the file or an address in it is wrong (nothing was started).
+Exit codes: 0 after an orderly end; 2 when the command line, the file or an address in it is wrong: nothing was
+started then.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from wsproxy.config.build import load
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.help import reference
 from wsproxy.config.model import Config
-from wsproxy.net.allocator import keep_buffers_mapped
+from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
 from wsproxy.net.listen import raise_descriptor_limit
 from wsproxy.observe.logs import set_up_logging
 
@@ -62,6 +63,7 @@ def _serve(config: Config) -> int:
     set_up_logging(config.log.level)
     raise_descriptor_limit()
     keep_buffers_mapped()
+    collect_seldom()
 
     async def run() -> None:
         await Application(config).run()
@@ -78,7 +80,7 @@ def _serve(config: Config) -> int:
 def _has_uvloop() -> bool:
     """uvloop halves the cost of a request; where it has no wheel, asyncio's own loop does the same work."""
     try:
-        import uvloop  # noqa: F401, PLC0415
+        import uvloop  # noqa: F401
     except ImportError:
         return False
     return True

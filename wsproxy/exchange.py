@@ -68,8 +68,8 @@ class Exchange:
 
     identity: ready-made lines that go behind the request's own fields (X-Forwarded-For …).
     keep_alive: whether the client's connection may be used again; the worker clears it when its answer rules that out.
-    committed: an interim response went to the client, so nothing can be retried; answered: bytes of the final one did, so
-        nothing can be replaced either.
+    committed: an interim response went to the client, so nothing can be retried.
+    answered: bytes of the final one did, so nothing can be replaced either.
     failure: why there was no answer; None once it was answered whole.
     abandoned: the client left. holder: who is told so; None on the way from one to the next.
     upstream: after a 101, the detached upstream connection, with what it sent behind its head still buffered.

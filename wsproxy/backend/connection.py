@@ -12,8 +12,9 @@ from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.exchange import Exchange
 from wsproxy.http.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
-from wsproxy.http.codec import encode_response, read_response_head
+from wsproxy.http.codec import encode_response
 from wsproxy.http.messages import CHUNKED, UNTIL_CLOSE, MalformedBodyError, ResponseHead
+from wsproxy.http.repeats import ResponseReader
 from wsproxy.net.deadlines import NEVER, Deadlines
 from wsproxy.net.stream import Stream
 
@@ -40,7 +41,17 @@ class UpstreamConnection:
     timed_out: the server was silent past that deadline.
     """
 
-    __slots__ = ("_deadlines", "deadline", "exchange", "reusable", "served", "stream", "timed_out", "usable_until")
+    __slots__ = (
+        "_deadlines",
+        "_heads",
+        "deadline",
+        "exchange",
+        "reusable",
+        "served",
+        "stream",
+        "timed_out",
+        "usable_until",
+    )
 
     def __init__(self, stream: Stream, deadlines: Deadlines) -> None:
         self.stream = stream
@@ -51,6 +62,7 @@ class UpstreamConnection:
         self.deadline = NEVER
         self.timed_out = False
         self._deadlines = deadlines
+        self._heads = ResponseReader(MAX_HEAD_BYTES)
         stream.on_hangup = self._hung_up
         deadlines.watch(self)
 
@@ -112,7 +124,7 @@ class UpstreamConnection:
         Raises MalformedResponseError, EndOfStream, BrokenResourceError.
         """
         stream = self.stream
-        while not stream.buffer or (parsed := read_response_head(stream.buffer, method, MAX_HEAD_BYTES)) is None:
+        while not stream.buffer or (parsed := self._heads.read(stream.buffer, method)) is None:
             await stream.more()
         head, size = parsed
         stream.consume(size)

@@ -6,7 +6,6 @@ Knows backends and their verdicts; how one is preferred is the route's policy, a
 from __future__ import annotations
 
 import asyncio
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable

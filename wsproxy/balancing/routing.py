@@ -14,13 +14,13 @@ Prefixes = dict[str, R]
 
 
 class RouteTable(Generic[R]):
-    """The routes of one kind that a frontend serves. Looking one up costs a few dictionary reads, however many there are."""
+    """The routes of one kind that a frontend serves. A look-up is a few dictionary reads, however many there are."""
 
     def __init__(self, routes: Sequence[tuple[RouteSettings, R]]) -> None:
         self._hosts: dict[str, list[tuple[tuple[HeaderMatch, ...], Prefixes[R]]]] = {}
         for settings, route in routes:
             by_fields = self._hosts.setdefault(settings.host or "*", [])
-            for fields, prefixes in by_fields:
+            for fields, prefixes in by_fields:  # noqa: B007 - the one found is used below
                 if fields == settings.headers:
                     break
             else:

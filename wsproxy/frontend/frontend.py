@@ -42,6 +42,7 @@ class Frontend:
     """A listener and what its sessions share.
 
     http_routes, websocket_routes: the routes of each kind that this frontend serves. stopping: no new work is taken.
+    ended: the last connection is gone.
     """
 
     def __init__(
@@ -67,14 +68,18 @@ class Frontend:
         )
         self.sessions: set[ClientSession] = set()
         self.relays: set[Relay] = set()
+        self.ended = asyncio.Event()
         self._listener: Listener | None = None
         self._request_prefix = os.urandom(6).hex().encode()  # tells processes and restarts apart
         self._requests = 0
 
-    def listen(self, sockets: list[socket.socket]) -> Listener:
-        """Make the listener that serves this frontend on `sockets`."""
+    async def run(self, sockets: list[socket.socket]) -> None:
+        """Serve on listening `sockets` until `stop`, then until the last connection has ended."""
         self._listener = Listener(self.settings.name, sockets, self._serve, self.settings.max_connections)
-        return self._listener
+        try:
+            await self._listener.run()
+        finally:
+            self.ended.set()
 
     async def _serve(self, stream: Stream) -> None:
         await ClientSession(stream, self).run()

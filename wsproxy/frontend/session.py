@@ -5,6 +5,7 @@ Knows the client's stream and the frontend it came in on; how a backend is found
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -15,9 +16,9 @@ from wsproxy.exchange import Exchange
 from wsproxy.frontend.body import ClientBody
 from wsproxy.frontend.forward import forward
 from wsproxy.frontend.websocket import run_websocket
-from wsproxy.http.codec import read_request_head
 from wsproxy.http.forwarded import identity_fields
 from wsproxy.http.messages import UNTIL_CLOSE, MalformedRequestError, RequestHead, field_values
+from wsproxy.http.repeats import RequestReader
 from wsproxy.http.replies import error_reply
 from wsproxy.http.target import normal_path
 from wsproxy.net.deadlines import NEVER
@@ -28,6 +29,8 @@ from wsproxy.ws.handshake import check_request
 if TYPE_CHECKING:
     from wsproxy.frontend.frontend import Frontend
     from wsproxy.frontend.route import Route
+
+ReadHead = Callable[[bytes], tuple[RequestHead, int] | None]
 
 LINGER_BYTES: Final = 64 * 1024
 LINGER_S: Final = 2.0
@@ -56,7 +59,8 @@ class ClientSession:
         frontend = self._frontend
         stream = self._stream
         stream.on_hangup = self._hung_up
-        deadlines, limits, access = frontend.deadlines, frontend.limits, frontend.access
+        deadlines, access = frontend.deadlines, frontend.access
+        read = RequestReader(frontend.limits).read
         keepalive_s, header_s = frontend.settings.keepalive_timeout_s, frontend.settings.header_timeout_s
         frontend.enter(self)
         try:
@@ -67,7 +71,7 @@ class ClientSession:
                         if frontend.stopping:
                             return
                         await stream.more()
-                    parsed = read_request_head(stream.buffer, limits) or await self._rest_of_head()
+                    parsed = read(stream.buffer) or await self._rest_of_head(read)
                     self.deadline = NEVER
                     head, size = parsed
                     stream.consume(size)
@@ -82,17 +86,17 @@ class ClientSession:
                     break
                 if access is not None:
                     access.record(exchange, self.peer)
-                if exchange.failure is not None or exchange.body is not None or not exchange.keep_alive:
-                    if not await self._conclude(exchange):
-                        return
+                usual = exchange.failure is None and exchange.body is None and exchange.keep_alive
+                if not usual and not await self._conclude(exchange):
+                    return
                 self.exchange = None
         except (EndOfStream, BrokenResourceError, ReadTimeoutError):
             return
         finally:
             self.deadline = NEVER
+            stream.on_hangup = None  # or session and stream hold each other until the collector comes
             frontend.leave(self)
         self.exchange = None
-        stream.on_hangup = None
         await run_websocket(exchange, route, self)
 
     @property
@@ -142,7 +146,7 @@ class ClientSession:
 
     # One request.
 
-    async def _rest_of_head(self) -> tuple[RequestHead, int]:
+    async def _rest_of_head(self, read: ReadHead) -> tuple[RequestHead, int]:
         """Wait for the end of a head that has begun. Raises MalformedRequestError, EndOfStream and its kin."""
         frontend = self._frontend
         stream = self._stream
@@ -153,7 +157,7 @@ class ClientSession:
                 await stream.more()
             except ReadTimeoutError:
                 raise MalformedRequestError(408, "the request head did not come in time") from None
-            parsed = read_request_head(stream.buffer, frontend.limits)
+            parsed = read(stream.buffer)
         return parsed
 
     def _route(self, head: RequestHead) -> Route:
@@ -166,7 +170,7 @@ class ClientSession:
                 if (refusal := check_request(head)) is not None:
                     raise MalformedRequestError(refusal.status, refusal.message)
                 return route
-            head.upgrade = b""  # not a WebSocket here: an ordinary request
+            head.upgrade = b""  # not a WebSocket here: an ordinary request, now and whenever it is repeated
         route = frontend.http_routes.match(head.authority, path, head.fields)
         if route is None:
             raise MalformedRequestError(404, "no route for this request")

@@ -52,14 +52,27 @@ class Dialer:
 
     async def _dial_unix(self) -> Stream:
         loop = asyncio.get_running_loop()
+        unconnected = socket.socket(socket.AF_UNIX)
+        try:
+            unconnected.setblocking(False)
+            await self._connect_unix(unconnected)
+            _, stream = await loop.create_unix_connection(_factory(loop), sock=unconnected)
+        except OSError as error:
+            unconnected.close()
+            raise DialError(f"{self._address}: {_reason(error)}") from None
+        except BaseException:
+            unconnected.close()
+            raise
+        return stream
+
+    async def _connect_unix(self, unconnected: socket.socket) -> None:
+        """Ours, because asyncio's own takes EAGAIN for a connection that is under way, and hands out a dead one."""
         while True:
             try:
-                _, stream = await loop.create_unix_connection(_factory(loop), self._address.unix_path)
-                return stream
+                unconnected.connect(self._address.unix_path)
+                return
             except BlockingIOError:
                 await asyncio.sleep(BACKLOG_RETRY_S)
-            except OSError as error:
-                raise DialError(f"{self._address}: {_reason(error)}") from None
 
     async def _dial_tcp(self) -> Stream:
         loop = asyncio.get_running_loop()

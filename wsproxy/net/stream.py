@@ -42,6 +42,7 @@ class Stream(asyncio.Protocol, ByteStream):
 
     __slots__ = (
         "_drainer",
+        "_lost",
         "_reading_paused",
         "_waiter",
         "buffer",
@@ -58,6 +59,7 @@ class Stream(asyncio.Protocol, ByteStream):
         self._waiter: asyncio.Future[None] | None = None
         self._drainer: asyncio.Future[None] | None = None
         self._reading_paused = False
+        self._lost = False
         self.transport: asyncio.Transport = _NO_TRANSPORT
         self.buffer = b""
         self.eof = False
@@ -86,7 +88,7 @@ class Stream(asyncio.Protocol, ByteStream):
         return True  # or the transport closes itself, and what we still have to write is lost
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self.eof = self.closed = True
+        self.eof = self.closed = self._lost = True
         self._end_read(BrokenResourceError())
         if (drainer := self._drainer) is not None:
             self._drainer = None
@@ -223,13 +225,14 @@ class Stream(asyncio.Protocol, ByteStream):
             if (waiter := self._waiter) is not None and not waiter.done():
                 waiter.set_exception(BrokenResourceError())  # now, not when a slow peer has taken what is unsent
             if self.transport.get_write_buffer_size():
-                self.loop.call_later(FLUSH_TIMEOUT_S, self.transport.abort)
+                self.loop.call_later(FLUSH_TIMEOUT_S, self.abort)
             self.transport.close()
 
     def abort(self) -> None:
         """Drop the connection at once, with what was not yet sent; safe to call at any time."""
         self.closed = True
-        self.transport.abort()
+        if not self._lost:  # a transport of asyncio cannot be aborted then
+            self.transport.abort()
 
     def reset(self) -> None:
         """Abort with a TCP reset, which tells the peer that what it got is not the whole."""

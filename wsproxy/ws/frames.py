@@ -51,12 +51,14 @@ def _read_head(data: bytes, at: int) -> tuple[int, int, int] | None:
 class FrameScanner:
     """Follows the frames that one side sends; `feed` says what of them passes on.
 
-    side: whose frames these are. messages, pings, pongs, frames: how many passed. data_bytes: payload of data frames,
-    added when a frame's header passes. pongs_swallowed: answers to our own pings that were taken out. close_seen,
-    close_code: whether a Close came from this side, and the code it had (None: empty). close_passed: whether this
-    direction has carried a Close, theirs or ours. too_big: a message over the limit was announced: nothing passes from
-    the start of that frame. opaque: a length nobody can have meant (section 5.2, top bit set) came by: bytes still
-    pass, but where frames begin is no longer known. expected_pong: the payload of our own pings, None before the first.
+    side: whose frames these are. messages, pings, pongs, frames: how many passed. texts: how many of the messages were
+    text, counted as they begin. data_bytes: payload of data frames, added when a frame's header passes.
+    pongs_swallowed: answers to our own pings that were taken out. close_seen, close_code: whether a Close came from
+    this side, and the code it had (None: empty). close_passed: whether this direction has carried a Close, theirs or
+    ours. too_big: a message over the limit was announced: nothing passes from the start of that frame. ending: one of
+    these three is so, for who looks after every chunk. opaque: a length nobody can have meant (section 5.2, top bit
+    set) came by: bytes still pass, but where frames begin is no longer known. expected_pong: the payload of our own
+    pings, None before the first.
     """
 
     __slots__ = (
@@ -76,6 +78,7 @@ class FrameScanner:
         "close_passed",
         "close_seen",
         "data_bytes",
+        "ending",
         "expected_pong",
         "messages",
         "opaque",
@@ -83,6 +86,7 @@ class FrameScanner:
         "pongs",
         "pongs_swallowed",
         "side",
+        "texts",
         "too_big",
     )
 
@@ -92,8 +96,9 @@ class FrameScanner:
         self._limit = _NO_LIMIT if max_message_bytes is None else max_message_bytes
         self.side: Side = side
         self._ledger = ledger or ControlLedger()
-        self.messages = self.data_bytes = self.pings = self.pongs = self.pongs_swallowed = self._other_frames = 0
-        self.close_seen = self.close_passed = self.too_big = self.opaque = False
+        self.messages = self.texts = self.data_bytes = 0
+        self.pings = self.pongs = self.pongs_swallowed = self._other_frames = 0
+        self.close_seen = self.close_passed = self.too_big = self.ending = self.opaque = False
         self.close_code: int | None = None
         self.expected_pong: bytes | None = None
         self._need = 0  # payload bytes until the frame that is open ends, or _SLOW
@@ -115,6 +120,11 @@ class FrameScanner:
     def activity(self) -> int:
         """A number that changes whenever a data frame, or more of one, has passed."""
         return self.messages + self.data_bytes + self._other_frames - (self._left if self._need < 0 else self._need)
+
+    @property
+    def progress(self) -> int:
+        """A number that changes whenever bytes of this side, of any kind, have been followed: the sign of life."""
+        return self.activity + self.pings + self.pongs + self.pongs_swallowed
 
     @property
     def at_frame_boundary(self) -> bool:
@@ -146,6 +156,7 @@ class FrameScanner:
             # Exactly one unfragmented text or binary frame: nothing else can be going on in this buffer.
             if whole == size and length <= self._limit and data[0] & 0x8F in (0x81, 0x82):
                 self.messages += 1
+                self.texts += data[0] & 1
                 self.data_bytes += length
                 return data
         return self._follow(data)
@@ -177,7 +188,7 @@ class FrameScanner:
         if self._cut is None:
             return b""
         frame, self._cut = self._cut, None
-        self.close_passed = True
+        self.close_passed = self.ending = True
         return frame
 
     def _follow(self, data: bytes) -> bytes:
@@ -233,7 +244,7 @@ class FrameScanner:
     def _skip_messages(self, data: bytes, at: int) -> int:
         """Count the unfragmented text and binary frames that begin at `at`; where they end, beyond `data` perhaps."""
         size = len(data)
-        messages = payload = 0
+        messages = texts = payload = 0
         while size - at > 3 and data[at] & 0x8F in (0x81, 0x82):
             second = data[at + 1]
             length = second & 0x7F
@@ -248,9 +259,11 @@ class FrameScanner:
             if length > self._limit or size - at < header:
                 break
             messages += 1
+            texts += data[at] & 1
             payload += length
             at += header + length
         self.messages += messages
+        self.texts += texts
         self.data_bytes += payload
         return at
 
@@ -267,7 +280,7 @@ class FrameScanner:
         if opcode < CLOSE:
             message_bytes = length if opcode else length + self._message_bytes
             if message_bytes > self._limit != _NO_LIMIT and may_stop:
-                self.too_big = True
+                self.too_big = self.ending = True
                 return _STOP
         beyond_following = length > _NO_LIMIT
         if self._cut is not None and may_stop and (opcode == CLOSE or beyond_following):
@@ -277,6 +290,7 @@ class FrameScanner:
         if opcode >= CLOSE:
             return self._judge_control(opcode, frame, header, may_stop and length <= MAX_CONTROL_PAYLOAD_BYTES)
         self.data_bytes += length
+        self.texts += opcode == 1
         if frame[0] & 0x80:
             self.messages += 1
             if not opcode:
@@ -301,14 +315,14 @@ class FrameScanner:
         else:
             self._other_frames += 1
             if opcode == CLOSE:
-                self.close_passed = True
+                self.close_passed = self.ending = True
                 self._cut = None
         return _PASS
 
     def _see_close(self, payload: bytes) -> None:
         """Note the first Close of this side, whether or not it passes (RFC 6455 section 7.1.5)."""
         if not self.close_seen:
-            self.close_seen = True
+            self.close_seen = self.ending = True
             self.close_code = int.from_bytes(payload[:2], "big") if len(payload) > 1 else None
             self._ledger.closing(self.side, NO_STATUS if self.close_code is None else self.close_code)
 

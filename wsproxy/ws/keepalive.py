@@ -34,34 +34,39 @@ class KeepaliveState:
     bytes that nobody else uses (a few random ones and a counter). round_trip_s: of the last ping that was answered.
     """
 
-    __slots__ = ("_listening_since", "_pinged_at", "_settings", "_yielded_at", "payload", "round_trip_s")
+    __slots__ = ("_heard", "_heard_at", "_pinged_at", "_settings", "_yielded_at", "payload", "round_trip_s")
 
     def __init__(self, settings: KeepaliveSettings, payload: bytes, now: float) -> None:
         self._settings = settings
         self.payload = payload
         self.round_trip_s: float | None = None
-        self._listening_since = now  # silence before this moment says nothing
+        self._heard = 0
+        self._heard_at = now  # the silence is counted from here
         self._pinged_at: float | None = None
         self._yielded_at: float | None = None  # since when our ping waits for the pong of another's
 
-    def due(self, now: float, last_heard: float, reading: bool = True, owes_pong: bool = False) -> Verdict:
+    def due(self, now: float, heard: int, reading: bool = True, owes_pong: bool = False) -> Verdict:
         """Judge the leg at a sweep.
 
-        last_heard: when its last byte arrived. reading: False while backpressure keeps us from reading it: the clock
-        stands still. owes_pong: a relayed Ping is unanswered; ours waits for its pong, since a peer may answer only the
-        latest (RFC 6455 section 5.5.3), but no longer than the ping timeout. After PING, call `ping_sent` if one went
-        out; otherwise the next sweep says PING again.
+        heard: any number that changes whenever bytes have come, so life is seen to the precision of the sweeps.
+        reading: False while backpressure keeps us from reading it: the clock stands still. owes_pong: a relayed Ping is
+        unanswered; ours waits for its pong, since a peer may answer only the latest (RFC 6455 section 5.5.3), but no
+        longer than the ping timeout. After PING, call `ping_sent` if one went out; otherwise the next sweep says PING
+        again.
         """
-        if not reading:
-            self._listening_since = now
+        if heard != self._heard:
+            self._heard = heard
+            self._heard_at = now
+            self._pinged_at = self._yielded_at = None
             return Verdict.NOTHING
-        if self._pinged_at is not None and last_heard > self._pinged_at:
-            self._pinged_at = None
+        if not reading:
+            self._heard_at = now
+            return Verdict.NOTHING
+        silent_s = now - self._heard_at
         if self._pinged_at is not None:
-            silent_s = now - max(self._pinged_at, self._listening_since)
+            silent_s = min(silent_s, now - self._pinged_at)
             return Verdict.DEAD if silent_s >= self._settings.ping_timeout_s else Verdict.NOTHING
-        interval_s = self._settings.ping_interval_s
-        if not interval_s or now - max(last_heard, self._listening_since) < interval_s:
+        if not self._settings.ping_interval_s or silent_s < self._settings.ping_interval_s:
             self._yielded_at = None
             return Verdict.NOTHING
         return Verdict.NOTHING if owes_pong and self._yields(now) else Verdict.PING
@@ -84,18 +89,20 @@ class KeepaliveState:
 
 
 class IdleState:
-    """The idle clock of a session: `activity` is any number that changes when data frames pass."""
+    """The idle clock of a session: since when no data has passed.
 
-    __slots__ = ("_activity", "_since", "timeout_s")
+    since: when data was last seen to pass, to the precision of the sweeps.
+    """
 
-    def __init__(self, timeout_s: float, now: float) -> None:
-        self.timeout_s = timeout_s
+    __slots__ = ("_activity", "since")
+
+    def __init__(self, now: float) -> None:
         self._activity = 0
-        self._since = now
+        self.since = now
 
-    def is_expired(self, now: float, activity: int) -> bool:
-        """Whether no data frame has passed for `timeout_s`, to the precision of the sweeps."""
+    def idle_s(self, now: float, activity: int) -> float:
+        """For how long no data frame has passed; `activity` is any number that changes when one does."""
         if activity != self._activity:
             self._activity = activity
-            self._since = now
-        return now - self._since >= self.timeout_s
+            self.since = now
+        return now - self.since
