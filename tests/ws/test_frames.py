@@ -385,3 +385,41 @@ def test_activity_changes_with_data_and_inside_a_frame_but_not_with_pings() -> N
     assert len(seen) == 5
     scanner.feed(frame(PING) + frame(PONG))
     assert scanner.activity in seen
+
+
+def test_texts_are_told_from_binary_messages() -> None:
+    scanner = FrameScanner()
+    scanner.feed(b"\x81\x01a")
+    scanner.feed(b"\x82\x01a\x81\x00\x82\x00")
+    scanner.feed(b"\x01\x01a\x80\x01b\x02\x00\x80\x00")
+    assert (scanner.messages, scanner.texts) == (6, 3)
+
+
+def test_progress_changes_with_every_kind_of_frame_and_inside_one() -> None:
+    scanner = FrameScanner()
+    scanner.expected_pong = b"ours"
+    seen = [scanner.progress]
+    for data in (b"\x82\x02a", b"b", b"\x89\x00", b"\x8a\x00", b"\x8a\x04ours", b"\x02\x00"):
+        scanner.feed(data)
+        seen.append(scanner.progress)
+    assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize(
+    ("limit", "data"), [(None, b"\x88\x00"), (1, b"\x82\x02ab")], ids=["a Close", "a message over the limit"]
+)
+def test_the_beginning_of_the_end_is_marked(limit: int | None, data: bytes) -> None:
+    scanner = FrameScanner(limit)
+    scanner.feed(b"\x82\x01a")
+    assert not scanner.ending
+    scanner.feed(data)
+    assert scanner.ending
+
+
+def test_a_close_of_ours_marks_the_end_once_it_has_passed() -> None:
+    scanner = FrameScanner()
+    scanner.feed(b"\x82\x02a")
+    assert scanner.close(b"\x88\x00") == b""
+    assert not scanner.ending
+    assert scanner.feed(b"b") == b"b\x88\x00"
+    assert scanner.ending

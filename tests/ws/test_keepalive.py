@@ -14,22 +14,23 @@ def leg() -> KeepaliveState:
 
 def test_a_talking_peer_is_left_alone(leg: KeepaliveState) -> None:
     for now in range(101, 300):
-        assert leg.due(now, last_heard=now - 19) is Verdict.NOTHING
+        assert leg.due(now, heard=now) is Verdict.NOTHING
 
 
 def test_a_silent_one_is_pinged_and_then_given_up(leg: KeepaliveState) -> None:
     assert leg.due(119.9, 0) is Verdict.NOTHING
-    assert leg.due(120, 100) is Verdict.PING
-    assert leg.due(121, 100) is Verdict.PING, "until one could be sent"
+    assert leg.due(120, 0) is Verdict.PING
+    assert leg.due(121, 0) is Verdict.PING, "until one could be sent"
     leg.ping_sent(121)
-    assert leg.due(130.9, 100) is Verdict.NOTHING
-    assert leg.due(131, 100) is Verdict.DEAD
+    assert leg.due(130.9, 0) is Verdict.NOTHING
+    assert leg.due(131, 0) is Verdict.DEAD
 
 
 def test_any_byte_after_the_ping_is_a_sign_of_life(leg: KeepaliveState) -> None:
     leg.ping_sent(120)
-    assert leg.due(131, last_heard=125) is Verdict.NOTHING
-    assert leg.due(145, last_heard=125) is Verdict.PING
+    assert leg.due(125, heard=1) is Verdict.NOTHING
+    assert leg.due(144, heard=1) is Verdict.NOTHING
+    assert leg.due(145, heard=1) is Verdict.PING
 
 
 def test_the_pong_gives_the_round_trip(leg: KeepaliveState) -> None:
@@ -46,26 +47,26 @@ def test_a_pong_without_a_ping_measures_nothing(leg: KeepaliveState) -> None:
 
 
 def test_the_clock_stands_while_the_leg_is_not_read(leg: KeepaliveState) -> None:
-    assert leg.due(150, 100, reading=False) is Verdict.NOTHING
-    assert leg.due(169, 100) is Verdict.NOTHING
-    assert leg.due(170, 100) is Verdict.PING
+    assert leg.due(150, 0, reading=False) is Verdict.NOTHING
+    assert leg.due(169, 0) is Verdict.NOTHING
+    assert leg.due(170, 0) is Verdict.PING
     leg.ping_sent(170)
-    assert leg.due(179, 100, reading=False) is Verdict.NOTHING
-    assert leg.due(188, 100) is Verdict.NOTHING
-    assert leg.due(189, 100) is Verdict.DEAD
+    assert leg.due(179, 0, reading=False) is Verdict.NOTHING
+    assert leg.due(188, 0) is Verdict.NOTHING
+    assert leg.due(189, 0) is Verdict.DEAD
 
 
 def test_our_ping_waits_for_a_relayed_one_but_not_for_ever(leg: KeepaliveState) -> None:
-    assert leg.due(120, 100, owes_pong=True) is Verdict.NOTHING
-    assert leg.due(129, 100, owes_pong=True) is Verdict.NOTHING
-    assert leg.due(130, 100, owes_pong=True) is Verdict.PING
+    assert leg.due(120, 0, owes_pong=True) is Verdict.NOTHING
+    assert leg.due(129, 0, owes_pong=True) is Verdict.NOTHING
+    assert leg.due(130, 0, owes_pong=True) is Verdict.PING
 
 
 def test_the_waiting_begins_anew_after_a_sign_of_life(leg: KeepaliveState) -> None:
-    assert leg.due(120, 100, owes_pong=True) is Verdict.NOTHING
-    assert leg.due(125, 125, owes_pong=True) is Verdict.NOTHING
-    assert leg.due(145, 125, owes_pong=True) is Verdict.NOTHING
-    assert leg.due(145, 125) is Verdict.PING
+    assert leg.due(120, 0, owes_pong=True) is Verdict.NOTHING
+    assert leg.due(125, 1, owes_pong=True) is Verdict.NOTHING
+    assert leg.due(145, 1, owes_pong=True) is Verdict.NOTHING
+    assert leg.due(145, 1) is Verdict.PING
 
 
 def test_an_interval_of_zero_never_pings() -> None:
@@ -74,9 +75,8 @@ def test_an_interval_of_zero_never_pings() -> None:
 
 
 def test_idleness_is_what_activity_does_not_end() -> None:
-    idle = IdleState(60, now=0)
-    assert not idle.is_expired(59, activity=0)
-    assert not idle.is_expired(60, activity=1)
-    assert not idle.is_expired(119, activity=1)
-    assert idle.is_expired(120, activity=1)
-    assert not idle.is_expired(121, activity=2)
+    idle = IdleState(now=0)
+    assert idle.idle_s(59, activity=0) == 59
+    assert idle.idle_s(60, activity=1) == 0
+    assert idle.idle_s(119, activity=1) == 59
+    assert idle.since == 60
