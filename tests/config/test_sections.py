@@ -48,7 +48,6 @@ def parse_text(text: str) -> tuple[dict[str, ParsedSection], list[str]]:
         ("[log]\nformat = json", ["2:1: 'format' in [log] is not available yet"]),
         ("[http]\nserver1_weight = 1", ["2:1: 'server1_weight' in [http] is not available yet"]),
         ("[http]\nmax_load = 1", ["2:1: 'max_load' in [http] is not available yet"]),
-        ("[websocket]\nping_interval = 1", ["2:1: 'ping_interval' in [websocket] is not available yet"]),
         (
             "[frontend]\nport = 80\ntls_certificate = ${X:-}",
             ["3:1: 'tls_certificate' in [frontend] is not available yet"],

@@ -21,8 +21,9 @@ from wsproxy.config.model import (
     ManagedSettings,
     RouteSettings,
     ServerSettings,
+    WebSocketSettings,
 )
-from wsproxy.config.schema import FRONTEND, HEALTH, LOG, MANAGED, POOL, ROUTE, ROUTE_KINDS, SERVER
+from wsproxy.config.schema import FRONTEND, HEALTH, LOG, MANAGED, POOL, ROUTE, ROUTE_KINDS, SERVER, WEBSOCKET
 from wsproxy.config.sections import ParsedSection
 
 
@@ -57,11 +58,13 @@ def _frontend(section: ParsedSection) -> FrontendSettings:
 
 def _route(section: ParsedSection, parsed: Sections) -> RouteSettings:
     frontend, group = section.get("frontend"), section.get("group")
+    is_websocket = section.kind.name == "websocket"
     return RouteSettings(
         name=section.name,
-        kind="websocket" if section.kind.name == "websocket" else "http",
+        kind="websocket" if is_websocket else "http",
         group=section.name if group is None else group.value,
         frontend=None if frontend is None else frontend_name(frontend.value, parsed),
+        websocket=WebSocketSettings(**section.fields(WEBSOCKET)) if is_websocket else WebSocketSettings(),
         **section.fields(ROUTE),
     )
 

@@ -113,6 +113,38 @@ class HeaderMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """So many in so many seconds, from a bucket that holds that many."""
+
+    amount: int
+    period_s: float
+
+    @property
+    def a_second(self) -> float:
+        """How many a second."""
+        return self.amount / self.period_s
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketSettings:
+    """What a `[websocket…]` route says of the sessions that it relays, besides what every route says."""
+
+    ping_interval_s: float | None = 20.0
+    ping_timeout_s: float = 20.0
+    idle_timeout_s: float | None = None
+    max_lifetime_s: float | None = None
+    max_connections: int | None = None
+    max_connections_per_ip: int | None = None
+    max_message_size_bytes: int | None = None
+    message_rate: Rate | None = None  # messages of one client
+    byte_rate: Rate | None = None  # bytes of its messages
+    rate_action: Literal["throttle", "close"] = "throttle"
+    allowed_origins: tuple[str, ...] = ()
+    slow_consumer_s: float | None = None  # how long a peer may read nothing; None: it is waited for
+    drain_rate: Rate | None = None  # sessions
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSettings:
     """One `[http…]` or `[websocket…]` section: what it matches, and where that goes."""
 
@@ -130,6 +162,7 @@ class RouteSettings:
     body_timeout_s: float = 60.0  # silence inside an upstream body
     retries: int = 1
     preserve_host: bool = False
+    websocket: WebSocketSettings = WebSocketSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from wsproxy.config import model
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
+from wsproxy.config.limits import BYTE_RATE, OPTIONAL_DURATION, ORIGINS, RATE, SESSION_RATE, SLOW_CONSUMER
 from wsproxy.config.values import (
     BOOLEAN,
     DURATION,
@@ -162,19 +163,21 @@ ROUTE: Final = Table(
 )
 
 WEBSOCKET: Final = Table(
-    None,
+    model.WebSocketSettings,
     (
-        Key("ping_interval", DURATION, "20s", "silence after which a peer is pinged", LATER),
-        Key("ping_timeout", DURATION, "20s", "time a peer has to show life after a ping", LATER),
-        Key("idle_timeout", DURATION, None, "silence after which a WebSocket is closed", LATER),
-        Key("max_lifetime", DURATION, None, "age at which a WebSocket is closed", LATER),
-        Key("max_connections", _COUNT, None, "WebSockets of the route at a time", LATER),
-        Key("max_connections_per_ip", _COUNT, None, "WebSockets of one client address at a time", LATER),
-        Key("max_message_size", size(1, optional=True), "none", "a message at most", LATER),
-        Key("message_rate", _RATE, None, "messages a client may send", LATER),
-        Key("allowed_origins", text("origins"), None, "Origins let in", LATER),
-        Key("slow_consumer", text("policy"), None, "what happens to a peer that does not read", LATER),
-        Key("drain_rate", _RATE, None, "WebSockets closed per second in a drain", LATER),
+        Key("ping_interval", OPTIONAL_DURATION, "20s", "silence after which a peer is pinged"),
+        Key("ping_timeout", DURATION, "20s", "time a peer has to show life after a ping"),
+        Key("idle_timeout", OPTIONAL_DURATION, "none", "time without a message after which a WebSocket is closed"),
+        Key("max_lifetime", OPTIONAL_DURATION, "none", "age at which a WebSocket is closed, up to a tenth earlier"),
+        Key("max_connections", _COUNT, None, "WebSockets of the route at a time"),
+        Key("max_connections_per_ip", _COUNT, None, "WebSockets of one client address at a time"),
+        Key("max_message_size", size(1, optional=True), "none", "a message at most"),
+        Key("message_rate", RATE, None, "messages a client may send"),
+        Key("byte_rate", BYTE_RATE, None, "bytes of messages a client may send"),
+        Key("rate_action", choice("throttle", "close"), "throttle", "a client over its rate is read later, or closed"),
+        Key("allowed_origins", ORIGINS, None, "Origins let in"),
+        Key("slow_consumer", SLOW_CONSUMER, "block", "a peer that does not read is waited for, or closed"),
+        Key("drain_rate", SESSION_RATE, None, "WebSockets closed per second in a drain"),
     ),
 )
 
