@@ -167,7 +167,11 @@ class Listener:
     async def _run_connection(self, accepted: socket.socket) -> None:
         stream = Stream(self._loop)
         try:
-            await self._loop.connect_accepted_socket(lambda: stream, accepted)
+            try:
+                await self._loop.connect_accepted_socket(lambda: stream, accepted)
+            except OSError:
+                accepted.close()
+                raise
             await self._serve(stream)
         except OSError as error:  # the client was gone before we looked
             _logger.debug("%s: connection ended early: %s", self.name, error)

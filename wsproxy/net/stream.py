@@ -261,5 +261,11 @@ class _NoTransport(asyncio.Transport):
 
     abort = close
 
+    def can_write_eof(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
 
 _NO_TRANSPORT: Final = _NoTransport()
