@@ -172,9 +172,9 @@ class Wire:
         await self.close()
 
 
-async def connect(port: int) -> Wire:
-    """A client's connection: `async with await connect(port) as client`."""
-    return Wire(*await asyncio.open_connection("127.0.0.1", port, limit=BUFFER_BYTES))
+async def connect(port: int, ahead_bytes: int = BUFFER_BYTES) -> Wire:
+    """A client's connection, which reads about so much ahead: `async with await connect(port) as client`."""
+    return Wire(*await asyncio.open_connection("127.0.0.1", port, limit=ahead_bytes))
 
 
 async def raw_request(port: int, data: bytes) -> bytes:
@@ -260,13 +260,17 @@ class RawServer:
 
     async def stop(self) -> None:
         """Listen no more, and drop every connection."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self.refuse()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def refuse(self) -> None:
+        """Listen no more; connections go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 from collections import Counter
+from contextlib import suppress
 
 import anyio
+import pytest
 
 from tests.integration.harness import (
     RawServer,
@@ -211,16 +214,24 @@ async def test_a_client_that_leaves_in_the_middle_ends_the_request_upstream() ->
         assert (await fetch(running.port)).status == 200
 
 
+@pytest.mark.parametrize("kept", [False, True])
 @in_loop
-async def test_a_client_that_left_before_it_was_looked_at_holds_no_worker() -> None:
+async def test_a_client_that_left_before_it_was_looked_at_holds_no_worker(kept: bool) -> None:
     gate = Gate()
     async with proxied(gate, "max_workers = 1\nqueue_timeout = 1s") as (_, running):
-        client = await connect(running.port)
-        await eventually(lambda: running.sessions == 1)
-        await client.send(get())
-        client.end()  # in the same turn of the loop, so that both arrive together
-        await client.rest()
+        loop = asyncio.get_running_loop()
+        with socket.create_connection(("127.0.0.1", running.port)) as hasty:
+            hasty.setblocking(False)
+            if kept:
+                gate.open.set()
+                await loop.sock_sendall(hasty, get())
+                assert (await loop.sock_recv(hasty, 1000)).endswith(b"fine")
+                gate.open.clear()
+            hasty.send(get())
+            hasty.shutdown(socket.SHUT_WR)  # both in one turn of the loop, so both arrive in one
+            with suppress(ConnectionError):
+                assert await loop.sock_recv(hasty, 1) == b""
+        await eventually(lambda: running.sessions == 0)
         await eventually(lambda: running.pool().in_flight == 0)
         gate.open.set()
         assert (await fetch(running.port)).status == 200
-        await client.close()
