@@ -21,7 +21,7 @@ from wsproxy.net.deadlines import NEVER, Deadlines
 from wsproxy.net.dial import Dialer
 from wsproxy.protection.pool_size import HEAD_WAIT_S, should_grow, should_shrink
 
-WARN_EVERY_S: Final = 60.0
+SAY_EVERY_S: Final = 60.0
 """A pool at its limit is worth a line, but not one for each request that waits."""
 
 _logger = logging.getLogger("wsproxy.backend")
@@ -54,7 +54,7 @@ class WorkerPool:
         self._loop = asyncio.get_running_loop()
         self._grow_timer: asyncio.TimerHandle | None = None
         self._closing = asyncio.Event()
-        self._warned_at = -WARN_EVERY_S
+        self._warned_at = self._limit_said_at = -SAY_EVERY_S
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
@@ -212,8 +212,9 @@ class WorkerPool:
         self.grown += 1
         self.exchanges += 1
         self._start(exchange)
-        if len(self.workers) == self.settings.max_workers:
-            _logger.debug("%s: pool at its limit of %d workers (max_workers)", self.name, self.settings.max_workers)
+        if len(self.workers) == self._max_workers and self._deadlines.now - self._limit_said_at >= SAY_EVERY_S:
+            self._limit_said_at = self._deadlines.now
+            _logger.info("%s: pool at its limit of %d workers (max_workers)", self.name, self._max_workers)
 
     def _start(self, exchange: Exchange | None) -> None:
         worker = Worker(self)
@@ -247,8 +248,8 @@ class WorkerPool:
 
     def warn_if_held(self, now: float, queue_timeout_s: float) -> None:
         """Say once in a while that requests time out while every worker is held, and which key would help."""
-        limit = self.settings.max_workers
-        if self._idle or len(self.workers) < limit or now - self._warned_at < WARN_EVERY_S:
+        limit = self._max_workers
+        if self._idle or len(self.workers) < limit or now - self._warned_at < SAY_EVERY_S:
             return
         self._warned_at = now
         held = sum(1 for worker in self.workers if now - worker.busy_since >= queue_timeout_s)
