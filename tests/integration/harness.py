@@ -236,6 +236,7 @@ class RawServer:
         self._script = answer(script) if isinstance(script, bytes) else script
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self.ahead_bytes = BUFFER_BYTES
         self.errors: list[Exception] = []
         self.wires: list[Wire] = []
         self.open = self.most = 0
@@ -254,7 +255,7 @@ class RawServer:
     async def start(self) -> None:
         """Listen; at the same port again after `stop`."""
         self._server = await asyncio.start_server(
-            self._accept, "127.0.0.1", self.port, limit=BUFFER_BYTES, backlog=4096
+            self._accept, "127.0.0.1", self.port, limit=self.ahead_bytes, backlog=4096
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
