@@ -10,6 +10,7 @@ import random
 import signal
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import anyio
@@ -125,14 +126,16 @@ class Application:
                     services.start_soon(self.access.run)
                 for running in self.groups.values():
                     services.start_soon(running.run)
-                await self._wait_for_managed()
-                async with anyio.create_task_group() as listeners:
-                    for frontend, sockets in zip(self.frontends, bound, strict=True):
-                        listeners.start_soon(frontend.run, sockets)
-                    _logger.info("listening on %s", ", ".join(addresses))
-                    task_status.started(addresses)
-                    await anext(signals)
-                    await self._drain(listeners, signals.__anext__)
+                if await self._managed_are_up(signals.__anext__):
+                    async with anyio.create_task_group() as listeners:
+                        for frontend, sockets in zip(self.frontends, bound, strict=True):
+                            listeners.start_soon(frontend.run, sockets)
+                        _logger.info("listening on %s", ", ".join(addresses))
+                        task_status.started(addresses)
+                        await anext(signals)
+                        await self._drain(listeners, signals.__anext__)
+                else:
+                    _close(bound)
                 services.cancel_scope.cancel()
         _logger.info("stopped")
 
@@ -145,18 +148,30 @@ class Application:
             except ListenError as error:
                 failures.append((settings, str(error)))
         if failures:
-            for sockets in bound:
-                for listening in sockets:
-                    listening.close()
+            _close(bound)
             raise BindError(failures)
         return bound
 
-    async def _wait_for_managed(self) -> None:
-        with anyio.move_on_after(MANAGED_START_S):
-            for running in self.groups.values():
-                await running.ready.wait()
+    async def _managed_are_up(self, next_signal: Callable[[], Awaitable[object]]) -> bool:
+        """Wait for managed servers, for a time; False when a signal came first."""
+        up = True
 
-    async def _drain(self, listeners: TaskGroup, next_signal: object) -> None:
+        async def give_up() -> None:
+            nonlocal up
+            await next_signal()
+            up = False
+            _logger.info("stopping before the managed servers answered")
+            waiting.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(give_up)
+            with anyio.move_on_after(MANAGED_START_S):
+                for running in self.groups.values():
+                    await running.ready.wait()
+            waiting.cancel_scope.cancel()
+        return up
+
+    async def _drain(self, listeners: TaskGroup, next_signal: Callable[[], Awaitable[object]]) -> None:
         """Let what is in flight end; at the deadline or at a second signal end it."""
         timeout_s = max(settings.shutdown_timeout_s for settings in self.config.frontends)
         _logger.info("stopping: finishing what is in flight within %g s", timeout_s)
@@ -175,8 +190,14 @@ class Application:
                 frontend.abort()
             listeners.cancel_scope.cancel()
 
-    async def _give_up_on_signal(self, next_signal: object, waiting: TaskGroup) -> None:
+    async def _give_up_on_signal(self, next_signal: Callable[[], Awaitable[object]], waiting: TaskGroup) -> None:
         with suppress(StopAsyncIteration):
-            await next_signal()  # type: ignore[operator]
+            await next_signal()
             _logger.warning("second signal: ending at once")
             waiting.cancel_scope.cancel()
+
+
+def _close(bound: list[list[socket.socket]]) -> None:
+    for sockets in bound:
+        for listening in sockets:
+            listening.close()
