@@ -17,6 +17,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
+from http import HTTPStatus
 from importlib.resources import files
 from urllib.parse import parse_qs
 
@@ -42,6 +43,7 @@ BLOCK = bytes(range(256)) * 256  # what /big sends over and over
 RUDENESS = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, h11.RemoteProtocolError, OSError)
 """What a client does by leaving, breaking HTTP or never sending; none of it is a fault of this server."""
 
+REASONS = {status.value: status.phrase for status in HTTPStatus}
 Query = dict[str, list[str]]
 
 
@@ -195,7 +197,8 @@ class Connection:
             fields.append(("Content-Length", str(length_bytes)))
         if self.demo.stopping.is_set():
             fields.append(("Connection", "close"))
-        await self.send(h11.Response(status_code=status, headers=fields))
+        reason = REASONS.get(status, "")
+        await self.send(h11.Response(status_code=status, headers=fields, reason=reason.encode()))
 
     async def reply(self, status: int, text: str, content_type: str = "text/plain; charset=utf-8") -> None:
         """Send a whole response; to HEAD, and with a 204 or 304, without its body."""

@@ -27,10 +27,10 @@ SERVER = (
     "listener = socket.socket(socket.AF_UNIX); listener.bind(sys.argv[1]); listener.listen(); kept = []\n"
     "while True:\n"
     "    kept.append(listener.accept()[0])\n"
-    "    try: kept[-1].sendall(f'{os.getpid()} {os.getcwd()} {os.environ.get(\"COLOUR\")}'.encode())\n"
+    "    try: kept[-1].sendall(f'{os.getpid()} {os.getcwd()} {os.environ.get(\"COLOUR\")} {sys.argv[2]}'.encode())\n"
     "    except OSError: pass\n"
 )
-COMMAND = ("<python>", "-c", SERVER, "<sock>")
+COMMAND = ("<python>", "-c", SERVER, "<sock>", "<name>")
 TEMPLATE = ServerSettings(name="", address=Address(), max_workers=7)
 
 
@@ -137,7 +137,7 @@ def test_environment_and_working_directory(tmp_path: Path) -> None:
         async with running(ManagedServers(settings, "web", TEMPLATE, sink)):
             await sink.until(1)
             server = sink.ready["web-1"]
-            assert ask(server)[1:] == [str(tmp_path), server.address.unix_path]
+            assert ask(server)[1:] == [str(tmp_path), server.address.unix_path, server.name]
 
     anyio.run(main, backend_options={"use_uvloop": True})
 

@@ -25,6 +25,8 @@ class Address:
     tls: bool = False
     authority: str = ""  # written as a URL: the Host such a server gets; "" keeps the client's Host
     base_path: str = ""  # the path of a URL, without a trailing slash
+    tls_verify: bool = True  # check that its certificate is good and is for this host
+    tls_ca: str = ""  # file with the authorities that may have signed it; "" for the system's
 
     def __str__(self) -> str:
         """As a person would write it: `127.0.0.1:9001`, `[::1]:9001`, `unix:/run/a.sock`, `https://api.example`."""
@@ -48,6 +50,7 @@ class ServerSettings:
     buffer_size: int = 10  # requests waiting in the queue, besides those that workers hold
     enabled: bool = True
     backup: bool = False
+    tls_place: str = field(default="", compare=False)  # in the ini file, of what its tls_ or its https:// is
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class HealthSettings:
 class ManagedSettings:
     """Servers that the proxy starts itself: one process per server, each on a unix socket of its own."""
 
-    command: tuple[str, ...]  # argv; `<sock>` stands for the socket's path, `<python>` for the proxy's interpreter
+    command: tuple[str, ...]  # argv; <sock>: the socket's path, <name>: the server's, <python>: the interpreter
     startup_servers: int = 1
     max_servers: int = 1
     environment: tuple[tuple[str, str], ...] = ()
@@ -84,6 +87,16 @@ class GroupSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateSettings:
+    """A certificate chain and its private key, as PEM files."""
+
+    certificate: str
+    key: str
+    place: str = field(default="", compare=False)  # of the certificate in the ini file, for a file that cannot be used
+    key_place: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class FrontendSettings:
     """One listener and what it allows its clients."""
 
@@ -91,7 +104,12 @@ class FrontendSettings:
     host: str
     port: int
     place: str = field(default="", compare=False)  # of the port in the ini file, for a socket that cannot be opened
+    certificates: tuple[CertificateSettings, ...] = ()  # the first is for clients that name no host or an unknown one
+    hsts_s: float | None = None  # Strict-Transport-Security: for how long browsers are told to use https only
+    redirect_https: bool = False
+    proxy_protocol: str | None = None  # "accept": every connection of a trusted proxy begins with a PROXY header
     max_connections: int = 10_000
+    max_connections_per_ip: int | None = None
     header_timeout_s: float = 10.0
     body_timeout_s: float = 60.0
     keepalive_timeout_s: float = 75.0

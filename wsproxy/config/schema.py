@@ -22,6 +22,7 @@ from wsproxy.config.values import (
     HOST_PATTERN,
     LOG_TARGET,
     PATH,
+    PATHS,
     PROBE_TARGET,
     PROCESSES,
     SECTION_NAME,
@@ -109,14 +110,15 @@ FRONTEND: Final = Table(
     (
         Key("host", LISTEN_HOST, "0.0.0.0", "address to listen on"),
         Key("port", _PORT, None, "port to listen on; 0 takes any free one", needed=True),
-        Key("redirect_https", BOOLEAN, "no", "answer every request with a redirect to https", LATER),
-        Key("proxy_protocol", text("accept"), None, "the PROXY header that trusted peers must send", LATER),
+        Key("redirect_https", BOOLEAN, "no", "answer every request with a redirect to https"),
+        Key("proxy_protocol", choice("accept"), None, "the PROXY header that peers must send; trusted_proxies only"),
         Key("max_connections", _COUNT, "10000", "clients at a time; beyond it accepting stops"),
-        Key("max_connections_per_ip", _COUNT, None, "connections at a time of one client address", LATER),
+        Key("max_connections_per_ip", _COUNT, None, "those of one address; trusted_proxies are not counted"),
         Key("error_page", PATH, None, "page to answer errors with", LATER),
         Key("processes", PROCESSES, "1", "processes that run the data plane", field=""),
-        Key("tls_certificate", PATH, None, "certificate chain, PEM", LATER),
-        Key("tls_key", PATH, None, "private key, PEM", LATER),
+        Key("tls_certificate", PATHS, None, "certificate chains, PEM; chosen by the host a client names", field=""),
+        Key("tls_key", PATHS, None, "private keys, PEM, in the same order", field=""),
+        Key("hsts", DURATION, None, "time for which browsers are told to use https only"),
         Key("header_timeout", DURATION, "10s", "time a client has to send a request's head"),
         Key("body_timeout", DURATION, "60s", "silence allowed inside a request's body"),
         Key("keepalive_timeout", DURATION, "75s", "idle time between two requests of a connection"),
@@ -188,6 +190,13 @@ _POOL: Final = (
     Key("buffer_size", integer(0, 1_000_000), "10", "requests that may wait for a worker"),
 )
 
+_UPSTREAM_TLS: Final = (
+    Key("tls_verify", BOOLEAN, "yes", "check the certificates of servers written https://", field=""),
+    Key("tls_ca", PATH, None, "authorities that may have signed them, PEM; the system's by default", field=""),
+)
+
+UPSTREAM_TLS: Final = Table(None, _UPSTREAM_TLS)
+
 POOL: Final = Table(model.ServerSettings, _POOL)
 
 SERVER: Final = Table(
@@ -197,6 +206,7 @@ SERVER: Final = Table(
         Key("name", SERVER_NAME, None, "its name in logs and metrics; its address by default"),
         Key("weight", integer(0, 1000), "1", "its share beside the others'", LATER),
         *_POOL,
+        *_UPSTREAM_TLS,
         Key("enabled", BOOLEAN, "yes", "whether it takes traffic"),
         Key("backup", BOOLEAN, "no", "asked only when no other server is healthy", LATER),
     ),
@@ -217,7 +227,7 @@ HEALTH: Final = Table(
 MANAGED: Final = Table(
     model.ManagedSettings,
     (
-        Key("command", WORDS, None, "starts one server; <sock> is its socket, <python> this interpreter"),
+        Key("command", WORDS, None, "starts one server: <sock> its socket, <name> its name, <python> this Python"),
         Key("startup_servers", integer(1, 1000), "1", "servers to start with"),
         Key("max_servers", integer(1, 1000), "1", "servers at most", LATER),
         Key("environment", VARIABLES, None, "variables for the command"),
@@ -300,7 +310,7 @@ LOG: Final = Table(
     ),
 )
 
-GROUP_TABLES: Final = (POOL, HEALTH, MANAGED, DISCOVERY, SCALING)
+GROUP_TABLES: Final = (POOL, UPSTREAM_TLS, HEALTH, MANAGED, DISCOVERY, SCALING)
 """What describes the servers together; these keys may stand in a route that has servers of its own."""
 
 SECTIONS: Final = (

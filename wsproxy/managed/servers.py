@@ -137,7 +137,8 @@ class ManagedServers:
             await self._sink.server_ready(server)
 
     def _fill_in(self, text: str, server: ServerSettings) -> str:
-        return text.replace("<sock>", server.address.unix_path).replace("<python>", sys.executable)
+        filled = text.replace("<sock>", server.address.unix_path).replace("<python>", sys.executable)
+        return filled.replace("<name>", server.name)
 
 
 def _private_directory() -> str:
