@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from wsproxy.config import addresses
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.model import Address
-from wsproxy.config.values import NotAvailableError, Parser
+from wsproxy.config.values import Parser
 
 
 @pytest.mark.parametrize(
@@ -86,14 +85,7 @@ def test_a_unix_path_of_107_bytes_fits() -> None:
     assert UPSTREAM(f"unix:{'x' * 96}", "/etc/proxy").unix_path == f"/etc/proxy/{'x' * 96}"
 
 
-def test_https_is_refused_until_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "HTTPS_AVAILABLE", False)
-    with pytest.raises(NotAvailableError, match=r"^https://a$"):
-        UPSTREAM("https://a", "/")
-
-
-def test_https_means_tls_on_port_443(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "HTTPS_AVAILABLE", True)
+def test_https_means_tls_on_port_443() -> None:
     assert UPSTREAM("https://a", "/") == Address("a", 443, tls=True, authority="a")
 
 

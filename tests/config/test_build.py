@@ -10,6 +10,7 @@ from wsproxy.config.build import load
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
     Address,
+    CertificateSettings,
     Config,
     FrontendSettings,
     GroupSettings,
@@ -216,3 +217,22 @@ def test_every_mistake_is_reported_in_the_order_of_the_file() -> None:
         "proxy.ini:9:1: '[' is not closed with ']'",
         "proxy.ini:9:1: section [http] stands twice: here and in line 4",
     ]
+
+
+def test_certificates_in_order_each_with_its_key_and_the_places_of_both() -> None:
+    text = "[frontend]\nport = 443\ntls_certificate = a.pem\n  /b.pem\ntls_key = a.key\n  b.key\n[http]\nserver1 = a:1"
+    (frontend,) = load(text, "a.ini", {}, "/etc/proxy").frontends
+    assert frontend.certificates == (
+        CertificateSettings("/etc/proxy/a.pem", "/etc/proxy/a.key"),
+        CertificateSettings("/b.pem", "/etc/proxy/b.key"),
+    )
+    places = [(pair.place, pair.key_place) for pair in frontend.certificates]
+    assert places == [("a.ini:3:19", "a.ini:5:11"), ("a.ini:4:3", "a.ini:6:3")]
+
+
+def test_how_https_servers_are_checked() -> None:
+    keys = "server1 = https://a\nserver1_tls_verify = no\nserver2 = https://b\nserver3 = c:1\ntls_ca = ca.pem"
+    (group,) = load(f"[frontend]\nport = 80\n[http]\n{keys}", "a.ini", {}, "/etc").groups
+    checks = [(s.address.tls, s.address.tls_verify, s.address.tls_ca, s.tls_place) for s in group.servers]
+    assert checks[1:] == [(True, True, "/etc/ca.pem", "a.ini:8:10"), (False, True, "", "a.ini:8:10")]
+    assert checks[0][:2] == (True, False)

@@ -146,9 +146,72 @@ def test_servers(keys: str, expected: list[str]) -> None:
     assert problems(f"{_FRONTEND}[http]\n{keys}") == [f"a.ini:{line}" for line in expected]
 
 
+_TLS = "tls_certificate = a.pem\ntls_key = a.key\n"  # lines 3 and 4 of a frontend
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("tls_certificate = a", ["3:1: 'tls_certificate' needs a 'tls_key' in [frontend]"]),
+        ("tls_key = a", ["3:1: 'tls_key' needs a 'tls_certificate' in [frontend]"]),
+        ("hsts = 365d", ["3:1: 'hsts' needs a 'tls_certificate' in [frontend]"]),
+        (
+            "tls_certificate = a\n  b\ntls_key = a",
+            ["5:11: each tls_certificate needs its tls_key, in the same order (there are 2 and 1)"],
+        ),
+        (
+            "tls_certificate =\ntls_key = a",
+            ["3:1: 'tls_certificate' has no value (write one, or remove the key)"],
+        ),
+        ("redirect_https = yes", ["3:1: 'redirect_https' needs a frontend with a tls_certificate to redirect to"]),
+        (
+            _TLS + "redirect_https = yes",
+            ["5:1: [frontend] has a tls_certificate: its requests come over https already"],
+        ),
+        ("proxy_protocol = accept", ["3:1: 'proxy_protocol' needs 'trusted_proxies' (who may send the header)"]),
+        (
+            "proxy_protocol = accept\ntrusted_proxies =",
+            ["3:1: 'proxy_protocol' needs 'trusted_proxies' (who may send the header)"],
+        ),
+        (
+            "proxy_protocol = send\ntrusted_proxies = x",
+            [
+                "3:18: 'send' is not one of accept",
+                "4:19: 'x' is not an IP address or network (write 10.0.0.0/8)",
+            ],
+        ),
+    ],
+)
+def test_what_a_listener_needs(keys: str, expected: list[str]) -> None:
+    assert problems(f"{_FRONTEND}{keys}\n{_HTTP}") == [f"a.ini:{line}" for line in expected]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("server1 = a:1\ntls_ca = ca.pem", ["5:1: 'tls_ca' has no effect: there is no https:// server"]),
+        (
+            "server1 = https://a\nserver2 = b:1\nserver2_tls_verify = no",
+            ["6:1: 'tls_verify' has no effect: there is no https:// server"],
+        ),
+        (
+            "server1 = https://a\ntls_ca = ca.pem\ntls_verify = no",
+            ["5:1: 'tls_ca' has no effect beside 'tls_verify = no'"],
+        ),
+        ("command = run <sock>\ntls_verify = no", ["5:1: 'tls_verify' has no effect: there is no https:// server"]),
+        ("server1 = https://\ntls_ca = ca.pem", ["4:11: '' is not a host name or an IP address"]),
+    ],
+)
+def test_tls_to_servers(keys: str, expected: list[str]) -> None:
+    assert problems(f"{_FRONTEND}[http]\n{keys}") == [f"a.ini:{line}" for line in expected]
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        _FRONTEND + "redirect_https = yes\n[frontend:tls]\nport = 443\nhsts = 1d\n" + _TLS + _HTTP,
+        _FRONTEND + "redirect_https = no\nproxy_protocol = accept\ntrusted_proxies = ::1\n" + _HTTP,
+        _FRONTEND + "[http]\nserver1 = https://a\nserver2 = b:1\ntls_ca = ca.pem\nserver1_tls_ca = own.pem",
         "[frontend]\nport = 0\n[frontend:b]\nport = 0\n[frontend:c]\nhost = ::1\nport = 80\n[frontend:d]\nport = 80\n"
         + _HTTP,
         _FRONTEND

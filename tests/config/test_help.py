@@ -31,7 +31,7 @@ def test_meaning_shape_and_default() -> None:
 
 def test_what_is_not_built_yet_is_marked() -> None:
     lines = block("[frontend]")
-    assert lines[lines.index("  tls_key = path") + 1] == "      private key, PEM [not set] (not available yet)"
+    assert lines[lines.index("  error_page = path") + 1].endswith("errors with [not set] (not available yet)")
     admin = block("[admin]")
     assert admin[0].endswith(" (not available yet)")
     assert all(line.endswith(" (not available yet)") for line in admin[2::2])

@@ -49,11 +49,10 @@ def parse_text(text: str) -> tuple[dict[str, ParsedSection], list[str]]:
         ("[http]\nserver1_weight = 1", ["2:1: 'server1_weight' in [http] is not available yet"]),
         ("[http]\nmax_load = 1", ["2:1: 'max_load' in [http] is not available yet"]),
         (
-            "[frontend]\nport = 80\ntls_certificate = ${X:-}",
-            ["3:1: 'tls_certificate' in [frontend] is not available yet"],
+            "[frontend]\nport = 80\nerror_page = ${X:-}",
+            ["3:1: 'error_page' in [frontend] is not available yet"],
         ),
         ("[http]\nalgorithm = least-conn", ["2:13: algorithm = least-conn is not available yet"]),
-        ("[http]\nserver1 = https://a", ["2:11: server1 = https://a is not available yet"]),
         ("[frontend]\nport = 80\nprocesses = 2", ["3:13: processes = 2 is not available yet"]),
         ("[frontend]\nhost = a", ["1:1: [frontend] needs 'port'"]),
         ("[frontend]\nport = x", ["2:8: 'x' is not a whole number (0 to 65535)"]),

@@ -11,10 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from wsproxy.config.model import Address, IPNetwork
-from wsproxy.config.values import NotAvailableError, Parser, joined, url_path
-
-HTTPS_AVAILABLE: Final = False
-"""Whether an upstream may be written `https://…`."""
+from wsproxy.config.values import Parser, joined, url_path
 
 _SCHEMES: Final = {"http": 80, "https": 443}
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)(.*)")
@@ -68,8 +65,6 @@ def _unix(written: str, path: str) -> Address:
 def _url(written: str, scheme: str, authority: str, path: str) -> Address:
     if scheme not in _SCHEMES:
         raise ValueError(f"'{written}': {scheme}:// is not known (write http://…, for WebSockets too)")
-    if scheme == "https" and not HTTPS_AVAILABLE:
-        raise NotAvailableError(written)
     host, port = _split_port(authority)
     return Address(
         host=_host(host),
@@ -121,7 +116,7 @@ def _network(written: str) -> IPNetwork:
 
 LISTEN_HOST: Final = Parser("host", _host)
 UPSTREAM: Final = Parser(
-    "host:port | unix:/path | http://host[:port][/path]" + (" | https://…" if HTTPS_AVAILABLE else ""),
+    "host:port | unix:/path | http://host[:port][/path] | https://…",
     _upstream,
     resolve=_resolve_upstream,
 )

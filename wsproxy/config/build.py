@@ -7,12 +7,14 @@ is checked (reader, sections, crosscheck); what is built after that has no mista
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from wsproxy.config import reader, sections
 from wsproxy.config.crosscheck import Sections, check, frontend_name, group_name, server_name
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
     Address,
+    CertificateSettings,
     Config,
     FrontendSettings,
     GroupSettings,
@@ -51,9 +53,20 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
 
 def _frontend(section: ParsedSection) -> FrontendSettings:
     port = section.get("port")
-    place = section.place if port is None else port.place
-    where = f"{place.source}:{place.line}:{place.column}"
-    return FrontendSettings(name=section.name, place=where, **section.fields(FRONTEND))
+    return FrontendSettings(
+        name=section.name,
+        place=str(section.place if port is None else port.place),
+        certificates=_certificates(section),
+        **section.fields(FRONTEND),
+    )
+
+
+def _certificates(section: ParsedSection) -> tuple[CertificateSettings, ...]:
+    chains, keys = section.get("tls_certificate"), section.get("tls_key")
+    if chains is None or keys is None:
+        return ()
+    pairs = zip(chains.value, keys.value, chains.places, keys.places, strict=True)
+    return tuple(CertificateSettings(chain, key, str(place), str(at)) for chain, key, place, at in pairs)
 
 
 def _route(section: ParsedSection, parsed: Sections) -> RouteSettings:
@@ -82,7 +95,13 @@ def _group(section: ParsedSection, name: str) -> GroupSettings:
 
 def _server(section: ParsedSection, number: int) -> ServerSettings:
     fields = section.server_fields(number, SERVER)
-    return ServerSettings(**{**fields, "name": server_name(section, number)})
+    verify, authorities = section.server_get(number, "tls_verify"), section.server_get(number, "tls_ca")
+    if fields["address"].tls:
+        is_checked = verify is None or verify.value
+        ca = authorities.value if is_checked and authorities is not None else ""
+        fields["address"] = replace(fields["address"], tls_verify=is_checked, tls_ca=ca)
+    told = authorities or verify or section.servers[number]["addr"]
+    return ServerSettings(**{**fields, "name": server_name(section, number), "tls_place": str(told.place)})
 
 
 def _health(section: ParsedSection) -> HealthSettings:

@@ -27,6 +27,12 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
     """Every problem between keys and between sections; `source` is the file's name."""
     yield from _whole_file(sections, source)
     yield from _listeners(sections)
+    frontends = [section for section in sections.values() if section.kind.name == "frontend"]
+    has_tls = any("tls_certificate" in section.settings for section in frontends)
+    for section in frontends:
+        yield from _certificates(section)
+        yield from _redirect(section, has_tls)
+        yield from _proxy_protocol(section)
     yield from _matches(sections)
     for section in sections.values():
         if section.kind.name in ROUTE_KINDS:
@@ -37,6 +43,7 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
             yield from _one_source(section)
             yield from _servers(section)
             yield from _pool_sizes(section)
+            yield from _upstream_tls(section)
             yield from _managed(section)
 
 
@@ -82,6 +89,56 @@ def _listeners(sections: Sections) -> Iterator[Problem]:
         if first is not section:
             where = f"[{first.name}] (line {first.place.line})"
             yield port.place.problem(f"[{section.name}] listens on the same host and port as {where}")
+
+
+def _certificates(section: ParsedSection) -> Iterator[Problem]:
+    """As many keys as certificates, and nothing that needs one without one."""
+    settings = section.settings
+    for key, wanted in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate"), ("hsts", "tls_certificate")):
+        if key in settings and wanted not in settings:
+            yield settings[key].key_place.problem(f"'{key}' needs a '{wanted}' in [{section.name}]")
+    chains, keys = section.get("tls_certificate"), section.get("tls_key")
+    for name, files in (("tls_certificate", chains), ("tls_key", keys)):
+        if files is not None and not files.value:
+            yield files.key_place.problem(f"'{name}' has no value (write one, or remove the key)")
+            return
+    if chains is not None and keys is not None and len(chains.value) != len(keys.value):
+        counts = f"{len(chains.value)} and {len(keys.value)}"
+        yield keys.place.problem(f"each tls_certificate needs its tls_key, in the same order (there are {counts})")
+
+
+def _redirect(section: ParsedSection, has_tls: bool) -> Iterator[Problem]:
+    redirect = section.get("redirect_https")
+    if redirect is None or not redirect.value:
+        return
+    if "tls_certificate" in section.settings:
+        message = f"[{section.name}] has a tls_certificate: its requests come over https already"
+        yield redirect.key_place.problem(message)
+    elif not has_tls:
+        yield redirect.key_place.problem("'redirect_https' needs a frontend with a tls_certificate to redirect to")
+
+
+def _proxy_protocol(section: ParsedSection) -> Iterator[Problem]:
+    proxy_protocol, trusted = section.get("proxy_protocol"), section.settings.get("trusted_proxies")
+    if proxy_protocol is not None and (trusted is None or (trusted.valid and not trusted.value)):
+        yield proxy_protocol.key_place.problem("'proxy_protocol' needs 'trusted_proxies' (who may send the header)")
+
+
+def _upstream_tls(section: ParsedSection) -> Iterator[Problem]:
+    """What says how certificates are checked stands only where there are some, and does not contradict itself."""
+    addresses = {number: section.server_get(number, "addr") for number in section.servers}
+    if any("addr" in server and addresses[number] is None for number, server in section.servers.items()):
+        return
+    is_tls = {number: address is not None and address.value.tls for number, address in addresses.items()}
+    holders = [(section.settings, any(is_tls.values()))]
+    holders += [(section.servers[number], is_tls[number]) for number in section.servers]
+    for settings, has_effect in holders:
+        for key in ("tls_verify", "tls_ca"):
+            if key in settings and not has_effect:
+                yield settings[key].key_place.problem(f"'{key}' has no effect: there is no https:// server")
+        verify, authorities = settings.get("tls_verify"), settings.get("tls_ca")
+        if has_effect and authorities is not None and verify is not None and verify.valid and not verify.value:
+            yield authorities.key_place.problem("'tls_ca' has no effect beside 'tls_verify = no'")
 
 
 def _matches(sections: Sections) -> Iterator[Problem]:

@@ -30,6 +30,9 @@ class Place:
     line: int
     column: int
 
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}"
+
     def problem(self, message: str) -> Problem:
         """A problem at this place."""
         return Problem(self.source, self.line, self.column, message)

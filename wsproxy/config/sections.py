@@ -28,6 +28,7 @@ class Setting:
     place: Place  # of the value
     key_place: Place
     valid: bool = True
+    places: tuple[Place, ...] = ()  # of each line of the value
 
 
 @dataclass(slots=True)
@@ -176,7 +177,7 @@ class _Parsing:
         if len(values) < len(lines):
             return refused
         value = tuple(item for items in values for item in items) if key.parse.many else values[0]
-        return Setting(value, place, entry.place)
+        return Setting(value, place, entry.place, places=tuple(line.place for line in lines))
 
     def _has_line_count(self, entry: Entry, lines: list[ValueLine], key: Key) -> bool:
         if key.parse.many or len(lines) == 1:

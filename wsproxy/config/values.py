@@ -209,6 +209,14 @@ def joined(path: str, directory: str) -> str:
     return posixpath.normpath(posixpath.join(directory, path))
 
 
+def _one_path(written: str) -> tuple[str]:
+    return (written,)
+
+
+def _joined_each(paths: tuple[str, ...], directory: str) -> tuple[str, ...]:
+    return tuple(joined(path, directory) for path in paths)
+
+
 def _log_target(written: str, directory: str) -> str:
     return written if written in {"stdout", "off"} else joined(written, directory)
 
@@ -225,4 +233,5 @@ HEADER_MATCHES: Final = Parser("Name: value, one a line", _header_match, many=Tr
 VARIABLES: Final = Parser("NAME=value, one a line", _variable, many=True)
 WORDS: Final = Parser("words, as a shell splits them", _words, many=True)
 PATH: Final = Parser("path", str, resolve=joined)
+PATHS: Final = Parser("path, one a line", _one_path, many=True, resolve=_joined_each)
 LOG_TARGET: Final = Parser("stdout | off | path", str, resolve=_log_target)
