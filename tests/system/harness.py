@@ -6,6 +6,7 @@ Knows command line, signals and /proc. Clients and servers are those of the inte
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import resource
 import sys
@@ -20,7 +21,10 @@ START_LIMIT_S = 20.0
 
 
 class Spawned:
-    """A running proxy process. log: the lines it wrote to standard error so far."""
+    """A running proxy process.
+
+    log: the lines it wrote to standard error so far. port: where it listens, once it does.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -28,16 +32,16 @@ class Spawned:
         self.port = 0
         self._reading: asyncio.Task[None] | None = None
 
-    async def wait_until_listening(self) -> None:
-        """Read the log up to the line that names the port, then go on reading it in the background."""
+    async def wait_until(self, mark: str) -> None:
+        """Read the log up to a line that holds `mark`, then go on reading it in the background."""
         assert self.process.stderr is not None
         with anyio.fail_after(START_LIMIT_S):
-            while not self.port:
+            while not (self.log and mark in self.log[-1]):
                 line = (await self.process.stderr.readline()).decode()
                 assert line, f"the proxy ended: {self.log}"
                 self.log.append(line.rstrip())
-                if found := re.search(r"listening on \S+:(\d+)", line):
-                    self.port = int(found[1])
+        if found := re.search(r"listening on \S+:(\d+)", self.log[-1]):
+            self.port = int(found[1])
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -67,8 +71,13 @@ class Spawned:
 
 
 @asynccontextmanager
-async def spawned(directory: Path, routes: str, frontend: str = "", files: int | None = None) -> AsyncIterator[Spawned]:
-    """Run the product on a free port; `files`: its limit of descriptors. It is killed at the end if need be."""
+async def spawned(
+    directory: Path, routes: str, frontend: str = "", files: int | None = None, started: str = "listening on"
+) -> AsyncIterator[Spawned]:
+    """Run the product on a free port, up to the log line that holds `started`; it is killed at the end if need be.
+
+    files: its limit of descriptors.
+    """
     path = directory / "proxy.ini"
     path.write_text(f"[frontend]\nhost = 127.0.0.1\nport = 0\n{frontend}\n[log]\naccess = off\n{routes}")
 
@@ -77,11 +86,15 @@ async def spawned(directory: Path, routes: str, frontend: str = "", files: int |
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "wsproxy", str(path), stderr=asyncio.subprocess.PIPE, preexec_fn=limit
+        sys.executable,
+        *("-m", "wsproxy", str(path)),
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=limit,
+        env=os.environ | {"TMPDIR": str(directory)},  # where the sockets of managed servers are
     )
     running = Spawned(process)
     try:
-        await running.wait_until_listening()
+        await running.wait_until(started)
         yield running
     finally:
         with suppress(ProcessLookupError):
