@@ -49,7 +49,10 @@ class AnswerError(Exception):
 class Conversation(Protocol):
     """One connection's side of the talk."""
 
-    request: bytes
+    @property
+    def request(self) -> bytes:
+        """The next message to send."""
+        ...
 
     def open(self, connection: socket.socket) -> None:
         """Whatever comes before the first request, on a blocking socket; raises AnswerError or OSError."""
@@ -174,7 +177,8 @@ class ClosedLoop:
                 self._cold -= 1
             if progress is Progress.COMPLETE and not self._is_stopping:
                 entry.sent_at = now
-                if entry.socket.send(entry.conversation.request) != len(entry.conversation.request):
+                request = entry.conversation.request
+                if entry.socket.send(request) != len(request):
                     raise AnswerError("the proxy does not take the request")
                 return
         except (AnswerError, OSError) as error:

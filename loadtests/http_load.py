@@ -8,22 +8,37 @@ from __future__ import annotations
 
 import argparse
 import socket
+from collections.abc import Iterator
+from itertools import count as numbered
 
 from loadtests.closed_loop import AnswerError, Progress, add_load_arguments, load_settings, run_and_print
 
 HEAD_BYTES = 4096  # no proxy's answer to us has a longer head
 
 
+COUNTER = "{n}"  # in a target: a number that no other request of the load has
+
+
 class HttpConversation:
     """GET `target` and an answer with a body of `size` bytes, on one keep-alive connection."""
 
-    def __init__(self, target: str, size: int) -> None:
-        self.request = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: loadtests\r\n\r\n".encode()
+    def __init__(self, target: str, size: int, numbers: Iterator[int] | None = None) -> None:
+        before, counter, behind = target.partition(COUNTER)
+        self._before = f"GET {before}".encode()
+        self._behind = f"{behind} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: loadtests\r\n\r\n".encode()
+        self._numbers = numbers if counter else None
         self._size = size
         self._length_field = f"\r\ncontent-length: {size}\r\n".encode()
         self._missing = 0  # bytes of the body under way that are still to come
         self._end = Progress.COMPLETE
         self._head = b""  # what has come of a head that did not come at once
+
+    @property
+    def request(self) -> bytes:
+        """The next request; with a counter in the target no two are the same."""
+        if self._numbers is None:
+            return self._before + self._behind
+        return b"%b%d%b" % (self._before, next(self._numbers), self._behind)
 
     def open(self, connection: socket.socket) -> None:
         """HTTP starts with its first request."""
@@ -65,7 +80,8 @@ def main() -> None:
     parser.add_argument("--target", default="/70")
     parser.add_argument("--size", type=int, default=70, help="bytes of the answer's body")
     arguments = parser.parse_args()
-    run_and_print(load_settings(arguments), lambda: HttpConversation(arguments.target, arguments.size))
+    numbers = numbered(1)
+    run_and_print(load_settings(arguments), lambda: HttpConversation(arguments.target, arguments.size, numbers))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Run `python -m loadtests.origin PORT`. It shares its core with the load and must never be what a measurement waits for,
 so it knows only what the load sends: GET without a body, and whole masked data frames.
 
-    /70 /16k /1m   200 with that many bytes
+    /70 /16k /1m   200 with that many bytes; with a query, which comes back in a field, so that no two heads are alike
     /ws            WebSocket echo
 """
 
@@ -59,7 +59,9 @@ class Origin(asyncio.Protocol):
             if target == b"/ws":
                 self._upgrade(head, rest)
                 return
-            self._transport.write(ANSWERS.get(target, NOT_FOUND))
+            path, _, query = target.partition(b"?")
+            found = ANSWERS.get(path, NOT_FOUND)
+            self._transport.write(found.replace(b"\r\n", b"\r\nX-Query: %b\r\n" % query, 1) if query else found)
             data = rest
 
     def _upgrade(self, head: bytes, rest: bytes) -> None:

@@ -64,6 +64,7 @@ class Verdict:
 
 ROWS = (
     Row("http-70-64", "HTTP 70 B, 64 connections", "http", 64, "/70", 70),
+    Row("http-70-64-varied", "HTTP 70 B, 64 connections, no two heads alike", "http", 64, "/70?{n}", 70),
     Row("http-16k-64", "HTTP 16 KiB, 64 connections", "http", 64, "/16k", 16 * 1024),
     Row("http-1m-64", "HTTP 1 MiB, 64 connections", "http", 64, "/1m", 1024 * 1024),
     Row("http-70-512", "HTTP 70 B, 512 connections", "http", 512, "/70", 70),

@@ -43,3 +43,10 @@ def test_an_announced_end_is_the_last_answer() -> None:
 def test_anything_else_is_a_failure(answer: bytes, reason: str) -> None:
     with pytest.raises(AnswerError, match=reason):
         feed(HttpConversation("/", 5), answer)
+
+
+def test_a_counter_in_the_target_makes_every_request_another() -> None:
+    conversation = HttpConversation("/70?{n}", 5, iter([7, 8]))
+    assert conversation.request.startswith(b"GET /70?7 HTTP/1.1\r\n")
+    assert conversation.request.startswith(b"GET /70?8 HTTP/1.1\r\n")
+    assert HttpConversation("/70", 5).request.startswith(b"GET /70 HTTP/1.1\r\n")
