@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -24,15 +25,25 @@ from wsproxy.net.deadlines import NEVER, Deadlines
 _logger = logging.getLogger("wsproxy.backend")
 
 
+class LeaseWatcher(Protocol):
+    """Who holds leases on backends."""
+
+    def backend_leaving(self, backend: Backend) -> None:
+        """A backend is let go: what still holds it is to leave."""
+        ...
+
+
 class Group:
     """Backends and what waits for them.
 
     healthy: those that may be chosen now. waiting: exchanges for which no queue had room, first come first served.
+    watchers: who is told when a backend is let go.
     """
 
     def __init__(self, name: str, servers: Iterable[ServerSettings], deadlines: Deadlines) -> None:
         self.name = name
         self.waiting: deque[Exchange] = deque()
+        self.watchers: list[LeaseWatcher] = []
         self.deadline = NEVER
         self._deadlines = deadlines
         self.backends: dict[str, Backend] = {}
@@ -82,6 +93,9 @@ class Group:
                 if backend.offer(exchange):
                     return done
         self._wait(exchange)
+        if self.waiting[0] is not exchange:  # those in front may all wait for another backend than one that has room
+            for backend in servers:
+                backend.pool.fill()
         return done
 
     def _after(self, tried: tuple[str, ...], servers: tuple[Backend, ...]) -> tuple[Backend, ...]:
@@ -101,10 +115,10 @@ class Group:
         self.deadline = 0.0  # looked at in every sweep while something waits
 
     def let_go(self, exchange: Exchange) -> None:
-        """The client of a waiting exchange left."""
+        """Nobody waits for a waiting exchange any more."""
         if exchange in self.waiting:
             self.waiting.remove(exchange)
-        exchange.fail(CLIENT_LEFT)
+        exchange.fail(exchange.abandoned or CLIENT_LEFT)
 
     def expire(self) -> None:
         """In every sweep while something waits: fail what has waited long enough."""
@@ -150,5 +164,7 @@ class Group:
         backend = self.backends.pop(name, None)
         if backend is not None:
             backend.close()
+            for watcher in self.watchers:
+                watcher.backend_leaving(backend)
             await self.set_up(backend, False)
         return backend
