@@ -19,8 +19,9 @@ from anyio.abc import TaskGroup, TaskStatus
 from wsproxy.backend.backend import Backend
 from wsproxy.backend.group import Group
 from wsproxy.balancing.algorithms import make_policy
-from wsproxy.config.model import Config, FrontendSettings, GroupSettings, ServerSettings
+from wsproxy.config.model import Config, FrontendSettings, GroupSettings, RouteSettings, ServerSettings
 from wsproxy.frontend.frontend import Frontend
+from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
 from wsproxy.health.checker import HealthChecker, ProbeTarget
 from wsproxy.managed.servers import ManagedServers
@@ -106,11 +107,19 @@ class Application:
             self.access = AccessLog(out)
         rng = random.Random()
         self.groups = {settings.name: RunningGroup(settings, self.deadlines, rng) for settings in config.groups}
-        routes = [
-            Route(settings, self.groups[settings.group].group, make_policy(settings.algorithm, rng))
-            for settings in config.routes
-        ]
+        routes = [self._route(settings, rng) for settings in config.routes]
         self.frontends = [Frontend(settings, routes, self.deadlines, self.access) for settings in config.frontends]
+
+    def _route(self, settings: RouteSettings, rng: random.Random) -> Route:
+        group = self.groups[settings.group].group
+        relays: Relays | None = None
+        if settings.kind == "websocket":
+            relays = Relays(settings, group, self.deadlines, rng, self._shutdown_timeout_s / 2)
+        return Route(settings, group, make_policy(settings.algorithm, rng), relays)
+
+    @property
+    def _shutdown_timeout_s(self) -> float:
+        return max(settings.shutdown_timeout_s for settings in self.config.frontends)
 
     async def run(self, *, task_status: TaskStatus[list[str]] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until SIGTERM or SIGINT, then drain. Raises BindError before anything is started.
@@ -173,7 +182,7 @@ class Application:
 
     async def _drain(self, listeners: TaskGroup, next_signal: Callable[[], Awaitable[object]]) -> None:
         """Let what is in flight end; at the deadline or at a second signal end it."""
-        timeout_s = max(settings.shutdown_timeout_s for settings in self.config.frontends)
+        timeout_s = self._shutdown_timeout_s
         _logger.info("stopping: finishing what is in flight within %g s", timeout_s)
         for frontend in self.frontends:
             frontend.stop()

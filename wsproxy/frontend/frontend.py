@@ -9,19 +9,20 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
 from wsproxy.balancing.routing import RouteTable
 from wsproxy.config.model import FrontendSettings
 from wsproxy.exchange import Exchange
+from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.session import ClientSession
-from wsproxy.frontend.websocket import Relay
 from wsproxy.http.messages import HeadLimits
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import Listener
 from wsproxy.net.stream import Stream
+from wsproxy.ws.control import GOING_AWAY
 
 _logger = logging.getLogger("wsproxy.frontend")
 
@@ -67,7 +68,7 @@ class Frontend:
             [(route.settings, route) for route in mine if route.settings.kind == "websocket"]
         )
         self.sessions: set[ClientSession] = set()
-        self.relays: set[Relay] = set()
+        self._relayed = [route.relays for route in mine if route.relays is not None]
         self.ended = asyncio.Event()
         self._listener: Listener | None = None
         self._request_prefix = os.urandom(6).hex().encode()  # tells processes and restarts apart
@@ -81,8 +82,8 @@ class Frontend:
         finally:
             self.ended.set()
 
-    async def _serve(self, stream: Stream) -> None:
-        await ClientSession(stream, self).run()
+    def _serve(self, stream: Stream) -> Awaitable[Relay | None]:
+        return ClientSession(stream, self).run()
 
     @property
     def tasks(self) -> asyncio.TaskGroup:
@@ -112,33 +113,26 @@ class Frontend:
         self.sessions.discard(session)
         self.deadlines.forget(session)
 
-    def enter_relay(self, relay: Relay) -> None:
-        """A relay begins."""
-        self.relays.add(relay)
-        self.deadlines.watch(relay)
-        if self.stopping:
-            relay.begin_close()
-
-    def leave_relay(self, relay: Relay) -> None:
-        """A relay is over."""
-        self.relays.discard(relay)
-        self.deadlines.forget(relay)
+    @property
+    def relays(self) -> list[Relay]:
+        """The WebSockets that came in here."""
+        return [relay for relays in self._relayed for relay in relays.open if relay.frontend is self]
 
     # Stopping.
 
     def stop(self) -> None:
-        """Accept nothing new, end what is idle, let what is in flight end, close WebSockets with 1001."""
+        """Accept nothing new, end what is idle, let what is in flight end, drain the WebSockets with 1001."""
         self.stopping = True
         if self._listener is not None:
             self._listener.close()
         for session in tuple(self.sessions):
             session.stop()
-        for relay in tuple(self.relays):
-            relay.begin_close()
+        for relays in self._relayed:
+            relays.drain([relay for relay in relays.open if relay.frontend is self], GOING_AWAY)
 
     def abort(self) -> None:
         """End everything that is left."""
         for session in tuple(self.sessions):
             session.abort()
-        for relay in tuple(self.relays):
-            relay.abort()
+        for relays in self._relayed:
+            relays.abort()

@@ -5,14 +5,16 @@ from __future__ import annotations
 from wsproxy.backend.group import Group
 from wsproxy.balancing.algorithms import Policy
 from wsproxy.config.model import RouteSettings
+from wsproxy.frontend.relays import Relays
 
 
 class Route:
-    """Where a matched request goes."""
+    """Where a matched request goes. relays: of a `[websocket…]` route, its WebSockets."""
 
-    __slots__ = ("group", "policy", "settings")
+    __slots__ = ("group", "policy", "relays", "settings")
 
-    def __init__(self, settings: RouteSettings, group: Group, policy: Policy) -> None:
+    def __init__(self, settings: RouteSettings, group: Group, policy: Policy, relays: Relays | None = None) -> None:
         self.settings = settings
         self.group = group
         self.policy = policy
+        self.relays = relays

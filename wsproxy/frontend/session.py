@@ -15,7 +15,8 @@ from wsproxy.errors import STOPPING, Failure
 from wsproxy.exchange import Exchange
 from wsproxy.frontend.body import ClientBody
 from wsproxy.frontend.forward import forward
-from wsproxy.frontend.websocket import run_websocket
+from wsproxy.frontend.relay import Relay
+from wsproxy.frontend.websocket import open_websocket
 from wsproxy.http.forwarded import identity_fields
 from wsproxy.http.messages import UNTIL_CLOSE, MalformedRequestError, RequestHead, field_values
 from wsproxy.http.repeats import RequestReader
@@ -54,8 +55,11 @@ class ClientSession:
         self.exchange: Exchange | None = None
         self.deadline = NEVER
 
-    async def run(self) -> None:
-        """Serve requests until the connection ends; never raises for what a client or a backend does."""
+    async def run(self) -> Relay | None:
+        """Serve requests until the connection ends, or has become a WebSocket: the relay that is to run then.
+
+        Never raises for what a client or a backend does.
+        """
         frontend = self._frontend
         stream = self._stream
         stream.on_hangup = self._hung_up
@@ -69,7 +73,7 @@ class ClientSession:
                     self.deadline = deadlines.base + (keepalive_s if self._requests else header_s)
                     if not stream.buffer:
                         if frontend.stopping:
-                            return
+                            return None
                         await stream.more()
                     parsed = read(stream.buffer) or await self._rest_of_head(read)
                     self.deadline = NEVER
@@ -78,26 +82,25 @@ class ClientSession:
                     route = self._route(head)
                 except MalformedRequestError as error:
                     await self._refuse(error.status, str(error))
-                    return
+                    return None
                 self._requests += 1
                 exchange = self._make_exchange(head, route)
-                await forward(exchange, route)
-                if exchange.upstream is not None:
-                    break
+                if route.relays is None:
+                    await forward(exchange, route)
+                elif (relay := await open_websocket(exchange, route, route.relays, self)) is not None:
+                    return relay
                 if access is not None:
                     access.record(exchange, self.peer)
                 usual = exchange.failure is None and exchange.body is None and exchange.keep_alive
                 if not usual and not await self._conclude(exchange):
-                    return
+                    return None
                 self.exchange = None
         except (EndOfStream, BrokenResourceError, ReadTimeoutError):
-            return
+            return None
         finally:
             self.deadline = NEVER
             stream.on_hangup = None  # or session and stream hold each other until the collector comes
             frontend.leave(self)
-        self.exchange = None
-        await run_websocket(exchange, route, self)
 
     @property
     def frontend(self) -> Frontend:

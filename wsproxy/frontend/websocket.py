@@ -1,160 +1,89 @@
-"""A WebSocket pair after the 101: two relay tasks, one for each direction, over the pure relay state.
+"""The opening handshake of a WebSocket on its way to a backend, up to the relay that it becomes.
 
-Knows both streams and the frontend's clock; which bytes pass, and which Close is due when, is `ws.relay`'s to say. No
-queue stands between the two tasks: the awaited drain is the backpressure.
+Knows the route's limits and what a 101 must say; the relay itself is `relay`'s business.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from anyio import BrokenResourceError, EndOfStream
-
-from wsproxy.backend.backend import Backend
+from wsproxy.errors import Failure, Side, bad_answer
 from wsproxy.exchange import Exchange
+from wsproxy.frontend.forward import forward
+from wsproxy.frontend.relay import Relay
+from wsproxy.frontend.relays import Relays
 from wsproxy.http.codec import encode_response
-from wsproxy.http.replies import error_reply
-from wsproxy.net.deadlines import NEVER
-from wsproxy.net.stream import Stream
-from wsproxy.ws.control import GOING_AWAY
-from wsproxy.ws.frames import FrameScanner
-from wsproxy.ws.handshake import check_response
-from wsproxy.ws.relay import RelayState
+from wsproxy.http.messages import RequestHead, field_values
+from wsproxy.ws.handshake import check_response, origin_allowed
 
 if TYPE_CHECKING:
-    from wsproxy.frontend.frontend import Frontend
     from wsproxy.frontend.route import Route
     from wsproxy.frontend.session import ClientSession
 
-CLOSE_TIMEOUT_S: Final = 10.0
-"""How long the echo of a Close is waited for (the value browsers and most libraries use)."""
-
-END_TIMEOUT_S: Final = 1.0
-"""How long the server may take to end TCP once both Closes have passed; it goes first (RFC 6455 section 7.1.1)."""
+ORIGIN_REFUSED = Failure(Side.CLIENT, 403, "this origin may not connect")
 
 
-def _mask() -> bytes:
-    return os.urandom(4)
+async def open_websocket(
+    exchange: Exchange, route: Route, relays: Relays, session: ClientSession
+) -> Relay | None:
+    """Bring a handshake to a backend; the relay that now is to run, or None where there was another answer.
 
-
-class Relay:
-    """One WebSocket pair.
-
-    state: the pure half, with the counters. deadline: when a closing handshake has taken too long.
+    Then `exchange` says how it went, as for any request. Raises BrokenResourceError when the client is gone.
     """
-
-    __slots__ = ("_backend", "_client", "_frontend", "_upstream", "deadline", "state")
-
-    def __init__(self, client: Stream, upstream: Stream, backend: Backend | None, frontend: Frontend) -> None:
-        self._client = client
-        self._upstream = upstream
-        self._backend = backend
-        self._frontend = frontend
-        self.state = RelayState(_mask)
-        self.deadline = NEVER
-
-    async def run(self) -> None:
-        """Relay until both sides have ended. The caller's task is one of the two."""
-        self._frontend.enter_relay(self)
-        if self._backend is not None:
-            self._backend.acquire_lease()
-        sibling = self._frontend.tasks.create_task(self._from_client())
-        try:
-            await self._from_upstream()
-            if not sibling.done():
-                await asyncio.wait([sibling])
-        finally:
-            self._client.close()
-            self._upstream.close()
-            if self._backend is not None:
-                self._backend.release_lease()
-            self._frontend.leave_relay(self)
-
-    async def _from_client(self) -> None:
-        try:
-            await self._pump(self._client, self._upstream, self.state.client)
-        except (EndOfStream, BrokenResourceError):
-            self._ended()
-
-    async def _from_upstream(self) -> None:
-        try:
-            await self._pump(self._upstream, self._client, self.state.upstream)
-        except (EndOfStream, BrokenResourceError):
-            self._ended()
-
-    async def _pump(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
-        feed, write = scanner.feed, sink.write
-        while True:
-            if not source.buffer:
-                await source.more()
-            out = feed(source.take())
-            if out:
-                write(out)
-                if sink.write_paused:
-                    await sink.drain()
-            if scanner.close_seen:
-                self._closing()
-
-    def _ended(self) -> None:
-        """A side was lost, or an orderly end has come to its TCP: tell the other, flush, end it too."""
-        client, upstream = self._client, self._upstream
-        if client.eof or client.closed:
-            goodbye = self.state.client_lost()
-            if goodbye and not upstream.closed:
-                upstream.write(goodbye)
-        elif upstream.eof or upstream.closed:
-            goodbye = self.state.upstream_lost(self._backend is not None and self._backend.leaving)
-            if goodbye and not client.closed:
-                client.write(goodbye)
-        client.close()
-        upstream.close()
-
-    def _closing(self) -> None:
-        """A Close has passed: the rest of the closing handshake has its limits."""
-        delay_s = END_TIMEOUT_S if self.state.finished else CLOSE_TIMEOUT_S
-        self.deadline = min(self.deadline, self._frontend.deadlines.after(delay_s))
-
-    def begin_close(self, client_code: int = GOING_AWAY, upstream_code: int = GOING_AWAY) -> None:
-        """Close both sides from here, at the next message boundary of each."""
-        self._send(*self.state.begin_close(client_code, upstream_code))
-        self.deadline = min(self.deadline, self._frontend.deadlines.after(CLOSE_TIMEOUT_S))
-
-    def _send(self, to_client: bytes, to_upstream: bytes) -> None:
-        if to_client and not self._client.closed:
-            self._client.write(to_client)
-        if to_upstream and not self._upstream.closed:
-            self._upstream.write(to_upstream)
-
-    def expire(self) -> None:
-        """The closing handshake has taken too long."""
-        self.deadline = NEVER
-        self._send(*self.state.force_close())
-        self.abort()
-
-    def abort(self) -> None:
-        """End both sides; what is written is still flushed."""
-        self._client.close()
-        self._upstream.close()
+    totals = relays.totals
+    peer = session.peer
+    if _origin_refused(exchange.head, relays):
+        totals.handshakes["origin"] += 1
+        exchange.failure = ORIGIN_REFUSED
+        return None
+    if (refusal := relays.try_reserve(peer)) is not None:
+        totals.handshakes["limit"] += 1
+        exchange.failure = refusal
+        return None
+    relay: Relay | None = None
+    try:
+        await forward(exchange, route)
+        relay = _relay(exchange, route, relays, session)
+    finally:
+        if relay is None:
+            relays.release(peer)
+            if exchange.upstream is not None:
+                exchange.upstream.abort()
+            totals.handshakes["refused" if exchange.failure is None else "failed"] += 1
+    if relay is not None:
+        totals.handshakes["opened"] += 1
+    return relay
 
 
-async def run_websocket(exchange: Exchange, route: Route, session: ClientSession) -> None:
-    """Relay what an upstream answered with 101, until it ends. Raises BrokenResourceError when the client is gone."""
+def _origin_refused(head: RequestHead, relays: Relays) -> bool:
+    allowed = relays.settings.allowed_origins
+    if not allowed:
+        return False
+    origins = field_values(head.fields, b"Origin")
+    if len(origins) > 1:
+        return True
+    return not origin_allowed(origins[0] if origins else None, head.authority, allowed)
+
+
+def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSession) -> Relay | None:
+    """Answer the client with the upstream's 101 if that is sound; `exchange.failure` says where it is not."""
     upstream, response = exchange.upstream, exchange.response
     if upstream is None or response is None:
-        raise ValueError("the exchange was not upgraded")
-    client = exchange.client
+        return None
     frontend = session.frontend
     problem = check_response(exchange.head, response)
     if problem is not None:
         upstream.abort()
         frontend.warn(f"{route.settings.name} {exchange.backend_name}: bad handshake answer: {problem}")
-        client.write(error_reply(502, "the backend sent an invalid answer", exchange.request_id.decode(), b"", True))
-        return
-    client.write(encode_response(response, False, False, 1))
+        exchange.upstream = None
+        exchange.keep_alive = False  # the client may have sent frames already
+        exchange.failure = bad_answer(problem)
+        return None
+    exchange.client.write(encode_response(response, False, False, 1))
+    exchange.answered = True
+    if frontend.access is not None:
+        frontend.access.record(exchange, session.peer)
     backend = route.group.backends.get(exchange.backend_name)
-    relay = Relay(client, upstream, backend, frontend)
-    del exchange, response
-    await relay.run()
-
+    relay = Relay(exchange.client, upstream, backend, relays, frontend)
+    relay.peer = session.peer
+    return relay

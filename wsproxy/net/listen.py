@@ -15,7 +15,7 @@ import resource
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from wsproxy.net.stream import Stream
 
@@ -35,7 +35,16 @@ _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 
 _logger = logging.getLogger("wsproxy.listen")
 
-Serve = Callable[[Stream], Awaitable[None]]
+class Successor(Protocol):
+    """What a connection has become when `serve` is done with it."""
+
+    async def run(self) -> None:
+        """Run to the connection's end."""
+        ...
+
+
+Serve = Callable[[Stream], Awaitable[Successor | None]]
+"""Serves a connection to its end, or until a successor does, beside which what served before takes no memory."""
 
 
 class ListenError(Exception):
@@ -172,7 +181,9 @@ class Listener:
             except OSError:
                 accepted.close()
                 raise
-            await self._serve(stream)
+            successor = await self._serve(stream)
+            if successor is not None:
+                await successor.run()
         except OSError as error:  # the client was gone before we looked
             _logger.debug("%s: connection ended early: %s", self.name, error)
         except Exception:  # a bug in one session must not end the listener and every other session

@@ -34,7 +34,7 @@ class KeepaliveState:
     bytes that nobody else uses (a few random ones and a counter). round_trip_s: of the last ping that was answered.
     """
 
-    __slots__ = ("_heard", "_heard_at", "_pinged_at", "_settings", "_yielded_at", "payload", "round_trip_s")
+    __slots__ = ("_heard", "_heard_at", "_pinged_at", "_pongs", "_settings", "_yielded_at", "payload", "round_trip_s")
 
     def __init__(self, settings: KeepaliveSettings, payload: bytes, now: float) -> None:
         self._settings = settings
@@ -43,6 +43,7 @@ class KeepaliveState:
         self._heard = 0
         self._heard_at = now  # the silence is counted from here
         self._pinged_at: float | None = None
+        self._pongs = 0
         self._yielded_at: float | None = None  # since when our ping waits for the pong of another's
 
     def due(self, now: float, heard: int, reading: bool = True, owes_pong: bool = False) -> Verdict:
@@ -76,11 +77,16 @@ class KeepaliveState:
         self._pinged_at = now
         self._yielded_at = None
 
-    def pong_swallowed(self, now: float) -> None:
-        """The pong of our ping came; with it the round-trip time."""
-        if self._pinged_at is not None:
-            self.round_trip_s = now - self._pinged_at
-            self._pinged_at = None
+    def answered(self, pongs: int, now: float) -> float | None:
+        """The round-trip time, if a pong of ours has come: `pongs` is how many were swallowed so far."""
+        if pongs == self._pongs:
+            return None
+        self._pongs = pongs
+        if self._pinged_at is None:
+            return None
+        self.round_trip_s = now - self._pinged_at
+        self._pinged_at = None
+        return self.round_trip_s
 
     def _yields(self, now: float) -> bool:
         if self._yielded_at is None:

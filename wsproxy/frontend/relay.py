@@ -1,0 +1,328 @@
+"""One WebSocket pair after the 101: two relay tasks, one for each direction, over the pure relay state.
+
+Knows both streams and the frontend's clock; which bytes pass, and which Close is due when, is `ws.relay`'s to say, and
+when a session is too old, too idle or too silent is looked at in the sweeps of `relays`. No queue stands between the
+two tasks: the awaited drain is the backpressure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from anyio import BrokenResourceError, EndOfStream
+
+from wsproxy.backend.backend import Backend
+from wsproxy.net.deadlines import NEVER
+from wsproxy.net.stream import Stream
+from wsproxy.ws.control import GOING_AWAY, POLICY, SERVICE_RESTART, TOO_BIG, TRY_LATER
+from wsproxy.ws.frames import FrameScanner
+from wsproxy.ws.keepalive import IdleState, KeepaliveState, Verdict
+from wsproxy.ws.rate import RateState
+from wsproxy.ws.relay import RelayState
+
+if TYPE_CHECKING:
+    from wsproxy.frontend.frontend import Frontend
+    from wsproxy.frontend.relays import Relays
+
+CLOSE_TIMEOUT_S: Final = 10.0
+"""How long the echo of a Close is waited for (the value browsers and most libraries use)."""
+
+END_TIMEOUT_S: Final = 1.0
+"""How long the server may take to end TCP once both Closes have passed; it goes first (RFC 6455 section 7.1.1)."""
+
+_logger = logging.getLogger("wsproxy.websocket")
+
+_mask: Final = partial(os.urandom, 4)
+
+
+class Relay:
+    """One WebSocket pair.
+
+    state: the pure half, with the counters. backend: whose lease it holds. peer: the client's address, that the limit
+    per address counts by. opened_at, ends_at: loop time of its beginning, and when it is too old. deadline: when a
+    closing handshake has taken too long; watched only while one is under way.
+    """
+
+    __slots__ = (
+        "_client",
+        "_client_life",
+        "_idle",
+        "_nap",
+        "_owner",
+        "_rates",
+        "_stalled_since",
+        "_stalls",
+        "_upstream",
+        "_upstream_life",
+        "backend",
+        "deadline",
+        "ends_at",
+        "frontend",
+        "opened_at",
+        "peer",
+        "state",
+    )
+
+    def __init__(
+        self, client: Stream, upstream: Stream, backend: Backend | None, owner: Relays, frontend: Frontend
+    ) -> None:
+        now = frontend.deadlines.now
+        self._client = client
+        self._upstream = upstream
+        self._owner = owner
+        self.backend = backend
+        self.frontend = frontend
+        self.peer = ""
+        self.state = RelayState(_mask, owner.settings.max_message_size_bytes)
+        self.opened_at = now
+        self.ends_at = owner.end_of_life(now)
+        self.deadline = NEVER
+        self._idle = IdleState(now)
+        self._client_life = KeepaliveState(owner.keepalive, owner.marker, now)
+        self._upstream_life = KeepaliveState(owner.keepalive, owner.marker, now)
+        self._rates: tuple[RateState | None, RateState | None] | None = owner.client_rates(client.loop.time())
+        self._stalls = 0  # directions that wait for a peer to read
+        self._stalled_since = 0.0
+        self._nap: asyncio.Future[None] | None = None  # a client over its rate is not read until then
+
+    # The two tasks.
+
+    async def run(self) -> None:
+        """Relay until both sides have ended. The caller's task is one of the two."""
+        self._owner.enter(self)
+        sibling = self.frontend.tasks.create_task(self._pump(self._client, self._upstream, self.state.client))
+        try:
+            await self._pump(self._upstream, self._client, self.state.upstream)
+            if not sibling.done():
+                await asyncio.wait([sibling])
+        finally:
+            self._client.close()
+            self._upstream.close()
+            self._owner.leave(self)
+
+    async def _pump(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
+        """Carry one direction to its end. Never raises for what a peer does."""
+        try:
+            if scanner.side == "client" and self._rates is not None:
+                await self._pump_limited(source, sink, scanner)
+            while True:
+                if not source.buffer:
+                    await source.more()
+                data = scanner.feed(source.take())
+                if data:
+                    sink.write(data)
+                    if sink.write_paused:
+                        await self._stall(source, sink)
+                else:
+                    self._swallowed(scanner)
+                if scanner.ending:
+                    self._closing(scanner)
+                del data  # an idle session keeps no message
+        except (EndOfStream, BrokenResourceError):
+            await self._end(source, sink, scanner)
+        except Exception:  # a bug in one relay must not end the listener and all the others
+            _logger.exception("internal error in a relay")
+            self.abort()
+
+    async def _pump_limited(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
+        """The same for a client that may send only so much; to look costs a clock reading for each chunk."""
+        while True:
+            if not source.buffer:
+                await source.more()
+            data = scanner.feed(source.take())
+            if data:
+                sink.write(data)
+                if sink.write_paused:
+                    await self._stall(source, sink)
+            else:
+                self._swallowed(scanner)
+            if scanner.ending:
+                self._closing(scanner)
+            del data
+            await self._hold_to_rates(source, scanner)
+
+    async def _stall(self, source: Stream, sink: Stream) -> None:
+        """Wait until `sink` takes more; nobody reads `source` meanwhile, so its loss is told by `on_hangup`."""
+        clock = source.loop.time
+        started = clock()
+        source.on_hangup = self._hung_up
+        self._stalled_since = started if not self._stalls else self._stalled_since
+        self._stalls += 1
+        try:
+            await sink.drain()
+        finally:
+            source.on_hangup = None
+            self._stalls -= 1
+            self._owner.totals.paused_s += clock() - started
+
+    async def _hold_to_rates(self, source: Stream, scanner: FrameScanner) -> None:
+        messages, data_bytes = self._rates or (None, None)
+        now = source.loop.time()
+        wait_s = max(
+            messages.wait_s(scanner.messages, now) if messages else 0.0,
+            data_bytes.wait_s(scanner.data_bytes, now) if data_bytes else 0.0,
+        )
+        if wait_s <= 0 or source.closed:
+            return
+        if self._owner.settings.rate_action == "close":
+            self.begin_close(POLICY, GOING_AWAY, "too many messages")
+            return
+        self._nap = nap = source.loop.create_future()
+        alarm = source.loop.call_later(wait_s, _wake, nap)
+        source.on_hangup = self._hung_up
+        try:
+            await nap
+        finally:
+            alarm.cancel()
+            source.on_hangup = None
+            self._nap = None
+
+    def _swallowed(self, scanner: FrameScanner) -> None:
+        """Nothing of a chunk passed: was it the pong of our own ping?"""
+        life = self._client_life if scanner.side == "client" else self._upstream_life
+        round_trip_s = life.answered(scanner.pongs_swallowed, self._client.loop.time())
+        if round_trip_s is not None:
+            self._owner.totals.add_round_trip(round_trip_s)
+
+    # How it ends.
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether a Close has been sent or seen."""
+        return self.state.closed_by is not None
+
+    @property
+    def idle_since(self) -> float:
+        """When the last data was seen to pass, to the precision of a sweep."""
+        return self._idle.since
+
+    def begin_close(self, client_code: int, upstream_code: int = GOING_AWAY, reason: str = "") -> None:
+        """Close both sides from here, at the next message boundary of each."""
+        self._send(*self.state.begin_close(client_code, upstream_code, reason))
+        self._settle()
+
+    def abort(self) -> None:
+        """End both sides: with 1001 where a Close may still stand, else with the end of TCP alone."""
+        self._send(*self.state.begin_close(GOING_AWAY, GOING_AWAY))
+        self.expire()
+
+    def expire(self) -> None:
+        """The closing handshake, or a lost side's last words, have taken too long."""
+        self.deadline = NEVER
+        self._send(*self.state.force_close())
+        for stream in (self._client, self._upstream):
+            if stream.write_paused:
+                stream.abort()  # it takes nothing any more
+            else:
+                stream.close()
+        if self._nap is not None:
+            _wake(self._nap)
+
+    def _closing(self, scanner: FrameScanner) -> None:
+        """A Close has passed or come, or a message is too big."""
+        if scanner.too_big and not self.is_closing:
+            self.begin_close(TOO_BIG, GOING_AWAY, "message too big")
+        self._settle()
+
+    def _settle(self) -> None:
+        """Somebody closes: what is left of it has its limits."""
+        state = self.state
+        if state.client_finished:
+            self._client.close()  # ours to end; the upstream, the server of its own leg, goes first
+        self._expire_in(END_TIMEOUT_S if state.finished else CLOSE_TIMEOUT_S)
+
+    def _expire_in(self, delay_s: float) -> None:
+        deadlines = self.frontend.deadlines
+        self.deadline = min(self.deadline, deadlines.after(delay_s))
+        deadlines.watch(self)
+
+    def _hung_up(self) -> None:
+        """A side has left while we were not reading it: what it sent last may still pass, but not for ever."""
+        self._expire_in(CLOSE_TIMEOUT_S)
+
+    async def _end(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
+        """This direction can go on no more: because `source` has ended, or because `sink` takes nothing."""
+        other = self.state.upstream if scanner.side == "client" else self.state.client
+        if sink.closed and not (source.eof or source.closed):
+            if not other.close_seen:
+                return  # it was lost: the task that reads it says goodbye
+            await self._see_close(source, scanner)
+        if scanner.close_seen:
+            source.close()
+            if other.close_seen or sink.closed:
+                sink.close()
+            return  # else the other one's Close is still to come, or its deadline
+        if scanner.side == "client":
+            goodbye = self.state.client_lost()
+        else:
+            goodbye = self.state.upstream_lost(self.backend is not None and self.backend.leaving)
+        if goodbye and not sink.closed:
+            sink.write(goodbye)
+        source.close()
+        sink.close()
+
+    async def _see_close(self, source: Stream, scanner: FrameScanner) -> None:
+        """The other side has closed and gone: wait for this one's Close, which nobody gets any more."""
+        try:
+            while not scanner.close_seen:
+                if not source.buffer:
+                    await source.more()
+                scanner.feed(source.take())
+        except (EndOfStream, BrokenResourceError):
+            return
+
+    def _send(self, to_client: bytes, to_upstream: bytes) -> None:
+        if to_client and not self._client.closed:
+            self._client.write(to_client)
+        if to_upstream and not self._upstream.closed:
+            self._upstream.write(to_upstream)
+
+    # What a sweep looks at.
+
+    def look(self, now: float) -> None:
+        """Close what is too old, too idle or too slow; ping what is silent, and give up what stays so."""
+        if self.is_closing:
+            return
+        settings = self._owner.settings
+        idle_s = self._idle.idle_s(now, self.state.activity)
+        if now >= self.ends_at:
+            self.begin_close(SERVICE_RESTART, GOING_AWAY, "maximum lifetime")
+        elif settings.idle_timeout_s is not None and idle_s >= settings.idle_timeout_s:
+            self.begin_close(GOING_AWAY, GOING_AWAY, "idle")
+        elif self._stalls and settings.slow_consumer_s is not None:
+            if self._client.loop.time() - self._stalled_since >= settings.slow_consumer_s:
+                self.begin_close(TRY_LATER, GOING_AWAY, "slow consumer")
+                self.expire()
+        else:
+            self._look_after_life(now)
+
+    def _look_after_life(self, now: float) -> None:
+        """Ping a silent leg. A side that is not read, or takes nothing, is for `slow_consumer` to judge."""
+        state = self.state
+        reading = not self._stalls and self._nap is None
+        verdict = self._client_life.due(now, state.client.progress, reading, state.client_owes_pong())
+        if verdict is Verdict.PING:
+            self._ping(self._client, self._client_life, state.ping_client(self._client_life.payload))
+        elif verdict is Verdict.DEAD:
+            self._client.abort()  # its task says goodbye to the other side
+            return
+        verdict = self._upstream_life.due(now, state.upstream.progress, reading, state.upstream_owes_pong())
+        if verdict is Verdict.PING:
+            self._ping(self._upstream, self._upstream_life, state.ping_upstream(self._upstream_life.payload))
+        elif verdict is Verdict.DEAD:
+            self._upstream.abort()
+
+    @staticmethod
+    def _ping(stream: Stream, life: KeepaliveState, frame: bytes) -> None:
+        if frame and not stream.closed:
+            stream.write(frame)
+            life.ping_sent(stream.loop.time())
+
+
+def _wake(nap: asyncio.Future[None]) -> None:
+    if not nap.done():
+        nap.set_result(None)

@@ -1,0 +1,176 @@
+"""The relays of one route: who may come, who is there, and the sweep that looks after them.
+
+Knows relays and their limits. One coarse sweep over all sessions takes the place of timers: each is looked at once a
+second, a quarter of them at each tick, so that no tick is long.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+from wsproxy.backend.backend import Backend
+from wsproxy.backend.group import Group
+from wsproxy.config.model import RouteSettings, WebSocketSettings
+from wsproxy.errors import Failure, Side
+from wsproxy.frontend.drain import Drain
+from wsproxy.frontend.totals import RelayTotals
+from wsproxy.net.deadlines import NEVER, TICK_S, Deadlines
+from wsproxy.ws.control import GOING_AWAY, SERVICE_RESTART
+from wsproxy.ws.drain import Random, default_rate
+from wsproxy.ws.keepalive import KeepaliveSettings
+from wsproxy.ws.rate import RateState
+
+if TYPE_CHECKING:
+    from wsproxy.frontend.relay import Relay
+
+SWEEP_S: Final = 1.0
+"""How often each session is looked at: fine enough for clocks of 20 s, and 2 us a second for each."""
+
+PRECISION: Final = 0.25
+"""The share of the shortest clock by which it may be late, where that is less than a sweep."""
+
+LIFETIME_JITTER: Final = 0.1
+"""By which share of `max_lifetime` a session may end earlier, so that those who came together do not go together."""
+
+ROUTE_FULL: Final = Failure(Side.PROXY, 503, "too many WebSockets on this route", retry_after_s=5)
+PEER_FULL: Final = Failure(Side.CLIENT, 429, "too many WebSockets from this address", retry_after_s=5)
+
+
+class Relays:
+    """What a `[websocket…]` route holds at run time.
+
+    open: the relays that run. totals: the counters. marker: what the pings of this process carry; nobody else can have
+    chosen the same. drain_period_s: in which a drain without a `drain_rate` of its own empties the route.
+    """
+
+    def __init__(
+        self, settings: RouteSettings, group: Group, deadlines: Deadlines, rng: Random, drain_period_s: float
+    ) -> None:
+        self.settings: WebSocketSettings = settings.websocket
+        self.open: set[Relay] = set()
+        self.totals = RelayTotals()
+        self.marker = b"wsproxy" + os.urandom(8)
+        self.keepalive = KeepaliveSettings(self.settings.ping_interval_s or 0.0, self.settings.ping_timeout_s)
+        self.drain_period_s = drain_period_s
+        self.deadline = NEVER
+        self._deadlines = deadlines
+        self._rng = rng
+        self._places = 0
+        self._by_peer: Counter[str] = Counter()
+        self._round: list[Relay] = []  # who is still to be looked at in this round, and how many at each tick
+        self._share = 0
+        self._drains: set[Drain] = set()
+        self._sweep_s = min([SWEEP_S, *(clock_s * PRECISION for clock_s in _clocks(self.settings))])
+        group.watchers.append(self)
+
+    # Who may come.
+
+    def try_reserve(self, peer: str) -> Failure | None:
+        """Take a place for a client at this address, to be given back by `release`, or say why there is none."""
+        settings = self.settings
+        if settings.max_connections is not None and self._places >= settings.max_connections:
+            return ROUTE_FULL
+        if settings.max_connections_per_ip is not None:
+            if self._by_peer[peer] >= settings.max_connections_per_ip:
+                return PEER_FULL
+            self._by_peer[peer] += 1
+        self._places += 1
+        return None
+
+    def release(self, peer: str) -> None:
+        """The handshake has failed, or the session is over."""
+        self._places -= 1
+        if self.settings.max_connections_per_ip is not None:
+            self._by_peer[peer] -= 1
+            if not self._by_peer[peer]:
+                del self._by_peer[peer]
+
+    def end_of_life(self, now: float) -> float:
+        """When a session that begins now is too old."""
+        lifetime_s = self.settings.max_lifetime_s
+        return NEVER if lifetime_s is None else now + lifetime_s * (1 - LIFETIME_JITTER * self._rng.random())
+
+    def client_rates(self, now: float) -> tuple[RateState | None, RateState | None] | None:
+        """The buckets of a new client, for messages and for bytes; None where nothing is limited."""
+        settings = self.settings
+        if settings.message_rate is None and settings.byte_rate is None:
+            return None
+        messages = None if settings.message_rate is None else RateState(settings.message_rate, now)
+        return messages, None if settings.byte_rate is None else RateState(settings.byte_rate, now)
+
+    # Who is there.
+
+    def enter(self, relay: Relay) -> None:
+        """A relay begins."""
+        if not self.open:
+            self._deadlines.watch(self)
+            self.deadline = 0.0  # looked at in every sweep while there is one
+        self.open.add(relay)
+        if relay.backend is not None:
+            relay.backend.acquire_lease()
+            if relay.backend.leaving:
+                relay.begin_close(SERVICE_RESTART)
+        if relay.frontend.stopping:
+            relay.begin_close(GOING_AWAY)
+
+    def leave(self, relay: Relay) -> None:
+        """A relay is over."""
+        self.open.discard(relay)
+        self._deadlines.forget(relay)
+        if relay.backend is not None:
+            relay.backend.release_lease()
+        self.release(relay.peer)
+        self.totals.add_ended(relay, self._deadlines.now)
+        if not self.open:
+            self._deadlines.forget(self)
+
+    def expire(self) -> None:
+        """At every tick: look at the next share of the relays."""
+        now = self._deadlines.now
+        if not self._round:
+            self._round = list(self.open)
+            self._share = ceil(len(self._round) * TICK_S / max(self._sweep_s, TICK_S))
+        for _ in range(min(self._share, len(self._round))):
+            relay = self._round.pop()
+            if relay in self.open:
+                relay.look(now)
+
+    # Who must go.
+
+    def backend_leaving(self, backend: Backend) -> None:
+        """The group lets a backend go: its relays are drained."""
+        self.drain([relay for relay in self.open if relay.backend is backend], SERVICE_RESTART)
+
+    def drain(self, relays: Collection[Relay], client_code: int) -> None:
+        """Close these relays at the route's pace, those idle for longest first."""
+        leaving = sorted((relay for relay in relays if not relay.is_closing), key=lambda relay: relay.idle_since)
+        if not leaving:
+            return
+        rate = self.settings.drain_rate
+        pace = default_rate(len(leaving), self.drain_period_s) if rate is None else rate.a_second
+        drain = Drain(leaving, client_code, pace, self._rng)
+        drain.start(self._drain_ended)
+        self._drains.add(drain)
+
+    def _drain_ended(self, drain: Drain) -> None:
+        self._drains.discard(drain)
+        self.totals.drained += drain.told
+
+    def abort(self) -> None:
+        """End what is left."""
+        for drain in tuple(self._drains):
+            drain.cancel()
+        for relay in tuple(self.open):
+            relay.abort()
+
+
+def _clocks(settings: WebSocketSettings) -> list[float]:
+    """The durations that the sweep keeps."""
+    clocks = [settings.ping_interval_s, settings.idle_timeout_s, settings.max_lifetime_s, settings.slow_consumer_s]
+    if settings.ping_interval_s is not None:
+        clocks.append(settings.ping_timeout_s)
+    return [clock_s for clock_s in clocks if clock_s is not None]
