@@ -46,7 +46,7 @@ def may_retry(failure: Failure, request: Request, retries_left: int) -> tuple[bo
             return is_safe(request), False
         case Retry.IF_SAFE:
             return retries_left > 0 and is_safe(request), True
-        case Retry.NEVER:
+        case _:  # NEVER
             return False, False
 
 
