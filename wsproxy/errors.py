@@ -46,6 +46,7 @@ NO_BACKEND = Failure(Side.UPSTREAM, 503, "no healthy backend")
 QUEUE_TIMEOUT = Failure(Side.PROXY, 503, "all backends are busy", retry_after_s=1)
 INTERNAL = Failure(Side.PROXY, 500, "internal error")
 BODY_TIMEOUT = Failure(Side.CLIENT, 408, "the request body did not come in time")
+REQUEST_TIMEOUT = Failure(Side.UPSTREAM, 504, "the answer did not come in time", detail="longer than request_timeout")
 BODY_TOO_LARGE = Failure(Side.CLIENT, 413, "the request body is too large")
 STOPPING = Failure(Side.PROXY, 503, "the proxy is stopping")
 

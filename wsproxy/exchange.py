@@ -51,7 +51,7 @@ class Holder(Protocol):
     """Who has an exchange now: the queue it waits in, or the connection it is on."""
 
     def let_go(self, exchange: Exchange) -> None:
-        """The client left. A queue fails the exchange, a connection ends and leaves that to its worker."""
+        """It was abandoned. A queue fails the exchange, a connection ends and leaves that to its worker."""
         ...
 
 
@@ -71,7 +71,8 @@ class Exchange:
     committed: an interim response went to the client, so nothing can be retried.
     answered: bytes of the final one did, so nothing can be replaced either.
     failure: why there was no answer; None once it was answered whole.
-    abandoned: the client left. holder: who is told so; None on the way from one to the next.
+    abandoned: why nobody waits for the answer any more (the client left, request_timeout is over), else None.
+    holder: who is told so; None on the way from one to the next.
     upstream: after a 101, the detached upstream connection, with what it sent behind its head still buffered.
     """
 
@@ -112,7 +113,7 @@ class Exchange:
         self.answered = False
         self.committed = False
         self.answered_bytes = 0
-        self.abandoned = False
+        self.abandoned: Failure | None = None
         self.attempts = 0
         self.backend_name = ""
         self.failure: Failure | None = None
@@ -158,13 +159,16 @@ class Exchange:
         self.failure = failure
         self.finish()
 
-    def abandon(self) -> None:
-        """The client left: whoever holds the exchange lets go of it. Safe to call twice."""
-        if self.abandoned:
+    def abandon(self, why: Failure = CLIENT_LEFT) -> None:
+        """Nobody waits for the answer: whoever holds the exchange lets go of it, and it fails with `why`.
+
+        Safe to call twice: the first reason stands.
+        """
+        if self.abandoned is not None:
             return
-        self.abandoned = True
+        self.abandoned = why
         if (holder := self.holder) is not None:
             self.holder = None
             holder.let_go(self)
         else:
-            self.fail(CLIENT_LEFT)
+            self.fail(why)

@@ -42,7 +42,7 @@ class UpstreamConnection:
 
     served: exchanges answered over it. usable_until: loop time until which it may be used again.
     exchange: the one that holds it now. deadline: when the silence of whoever is waited for has lasted too long.
-    timed_out: the server was silent past that deadline.
+    timed_out: the server was silent past that deadline. unsent_bytes: what the client had not taken when last looked at.
     """
 
     __slots__ = (
@@ -54,6 +54,7 @@ class UpstreamConnection:
         "served",
         "stream",
         "timed_out",
+        "unsent_bytes",
         "usable_until",
     )
 
@@ -65,6 +66,7 @@ class UpstreamConnection:
         self.exchange: Exchange | None = None
         self.deadline = NEVER
         self.timed_out = False
+        self.unsent_bytes = 0
         self._deadlines = deadlines
         self._heads = ResponseReader(MAX_HEAD_BYTES)
         stream.on_hangup = self._hung_up
@@ -76,11 +78,17 @@ class UpstreamConnection:
             self.stream.close()
 
     def expire(self) -> None:
-        """The deadline has passed: end the side that is waited for, which wakes the worker."""
+        """The deadline has passed: end the side that is waited for, which wakes the worker.
+
+        A client that takes little is waited for; one that took nothing since it was last looked at is not.
+        """
         self.deadline = NEVER
         exchange = self.exchange
         if exchange is not None and exchange.client.write_paused:
-            exchange.client.abort()
+            if exchange.client.unsent_bytes < self.unsent_bytes:
+                self._expect_client(exchange)
+            else:
+                exchange.client.abort()
         else:
             self.timed_out = True
             self.stream.abort()
@@ -104,8 +112,13 @@ class UpstreamConnection:
             idle_s = min(idle_s, keep_alive_timeout_s - 1.0)
         self.usable_until = self._deadlines.now + idle_s
 
+    def _expect_client(self, exchange: Exchange) -> None:
+        """From now on the client is waited for."""
+        self.unsent_bytes = exchange.client.unsent_bytes
+        self.rearm(exchange.client.stall_timeout_s)
+
     def let_go(self, exchange: Exchange) -> None:  # noqa: ARG002 - a connection holds one at a time
-        """The client left: ending the connection wakes the worker, which sees why."""
+        """The exchange was abandoned: ending the connection wakes the worker, which sees why."""
         self.stream.abort()
 
     def detach(self) -> Stream:
@@ -185,10 +198,10 @@ class UpstreamConnection:
             self.reusable = False  # bytes that belong to no response
             data = data[:length]
         if len(data) > COPIED_BYTES:
-            await send(exchange, head)
-            await send(exchange, data)
+            await self.send(exchange, head)
+            await self.send(exchange, data)
         else:
-            await send(exchange, head + data)
+            await self.send(exchange, head + data)
         missing = length - len(data)
         while missing > 0:
             self.rearm(exchange.route.body_timeout_s)
@@ -200,7 +213,7 @@ class UpstreamConnection:
                 self.reusable = False
                 data = data[:missing]
             missing -= len(data)
-            await send(exchange, data)
+            await self.send(exchange, data)
 
     async def _relay_chunks(self, head: bytes, chunked: bool, exchange: Exchange) -> None:
         """Chunks are taken apart and framed anew, so that the client gets one canonical form; trailers are dropped."""
@@ -212,17 +225,17 @@ class UpstreamConnection:
             try:
                 payload = decoder.feed(data)
             except MalformedBodyError as error:
-                await send(exchange, out)
+                await self.send(exchange, out)
                 raise TruncatedError(str(error)) from None
             if payload:
                 out += encode_chunk(payload) if chunked else payload
             if decoder.complete:
                 if decoder.leftover:
                     self.reusable = False
-                await send(exchange, out + LAST_CHUNK if chunked else out)
+                await self.send(exchange, out + LAST_CHUNK if chunked else out)
                 return
             if out:
-                await send(exchange, out)
+                await self.send(exchange, out)
                 out = b""
             self.rearm(exchange.route.body_timeout_s)
             try:
@@ -234,7 +247,7 @@ class UpstreamConnection:
         self.reusable = False
         stream = self.stream
         data = stream.take()
-        await send(exchange, head + encode_chunk(data) if chunked and data else head + data)
+        await self.send(exchange, head + encode_chunk(data) if chunked and data else head + data)
         while True:
             self.rearm(exchange.route.body_timeout_s)
             try:
@@ -243,19 +256,20 @@ class UpstreamConnection:
                 break
             except BrokenResourceError:
                 raise TruncatedError("the connection was reset") from None
-            await send(exchange, encode_chunk(data) if chunked else data)
+            await self.send(exchange, encode_chunk(data) if chunked else data)
         if chunked:
-            await send(exchange, LAST_CHUNK)
+            await self.send(exchange, LAST_CHUNK)
 
-
-async def send(exchange: Exchange, data: bytes) -> None:
-    """Write to the client, waiting while it does not read. Raises ClientGoneError."""
-    client = exchange.client
-    try:
-        client.write(data)
-        exchange.answered_bytes += len(data)
-        if client.write_paused:
-            await client.drain()
-    except BrokenResourceError:
-        raise ClientGoneError from None
+    async def send(self, exchange: Exchange, data: bytes) -> None:
+        """Write to the client, waiting while it does not read. Raises ClientGoneError."""
+        client = exchange.client
+        try:
+            client.write(data)
+            exchange.answered_bytes += len(data)
+            if client.write_paused:
+                self._expect_client(exchange)
+                await client.drain()
+                self.rearm(exchange.route.body_timeout_s)
+        except BrokenResourceError:
+            raise ClientGoneError from None
 

@@ -126,9 +126,9 @@ class WorkerPool:
         return True
 
     def let_go(self, exchange: Exchange) -> None:
-        """The client of a queued exchange left: its slot is free at once."""
+        """Nobody waits for a queued exchange any more: its slot is free at once."""
         self.queue.discard(exchange)
-        exchange.fail(CLIENT_LEFT)
+        exchange.fail(exchange.abandoned or CLIENT_LEFT)
         self.fill()
 
     def fill(self) -> None:

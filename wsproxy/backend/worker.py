@@ -13,7 +13,7 @@ from typing import Protocol
 
 from anyio import BrokenResourceError, EndOfStream
 
-from wsproxy.backend.connection import ClientGoneError, TruncatedError, UpstreamConnection, send
+from wsproxy.backend.connection import ClientGoneError, TruncatedError, UpstreamConnection
 from wsproxy.backend.upload import Upload
 from wsproxy.errors import (
     CLIENT_LEFT,
@@ -108,7 +108,7 @@ class Worker:
         exchange.attempts += 1
         exchange.backend_name = self._home.name
         try:
-            failure = CLIENT_LEFT if exchange.abandoned else await self._attempt(exchange)
+            failure = exchange.abandoned or await self._attempt(exchange)
         except Exception:  # a bug in here costs one exchange, not a worker and its place in the pool
             _logger.exception("%s: internal error", self._home.name)
             failure = INTERNAL
@@ -118,7 +118,7 @@ class Worker:
                 exchange.finish()
             else:
                 self._drop_unless_idle()
-                exchange.fail(CLIENT_LEFT if exchange.abandoned else failure)
+                exchange.fail(exchange.abandoned or failure)
 
     def _drop_unless_idle(self) -> None:
         """After a failure only a connection that the exchange never touched is kept."""
@@ -141,7 +141,7 @@ class Worker:
         self._connection = connection
         if exchange.abandoned:
             connection.rest(None)
-            return CLIENT_LEFT
+            return exchange.abandoned
         return await self._over(connection, exchange, reused=False)
 
     async def _over(self, connection: UpstreamConnection, exchange: Exchange, reused: bool) -> Failure | None:
@@ -235,7 +235,7 @@ class Worker:
                     upload.permit()
             if wanted:
                 exchange.committed = True
-                await send(exchange, encode_response(response, False, False, 1))
+                await connection.send(exchange, encode_response(response, False, False, 1))
             response = await connection.read_head(head.method)
         if response.status == 101 and not head.upgrade:
             raise MalformedResponseError("101 without an upgrade")

@@ -178,6 +178,7 @@ class RouteSettings:
     connect_timeout_s: float = 3.0
     response_timeout_s: float = 60.0
     body_timeout_s: float = 60.0  # silence inside an upstream body
+    request_timeout_s: float | None = None
     retries: int = 1
     preserve_host: bool = False
     websocket: WebSocketSettings = WebSocketSettings()

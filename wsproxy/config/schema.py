@@ -151,7 +151,7 @@ ROUTE: Final = Table(
         Key("queue_timeout", DURATION, "5s", "time a request may wait for a free worker"),
         Key("connect_timeout", DURATION, "3s", "time a connection to a server may take"),
         Key("response_timeout", DURATION, "60s", "time to the first byte of the answer"),
-        Key("request_timeout", DURATION, None, "time a whole exchange may take", LATER),
+        Key("request_timeout", DURATION, None, "time a whole exchange may take; a WebSocket's handshake"),
         Key("retries", integer(0, 10), "1", "attempts on other servers after a failure that allows it"),
         Key("preserve_host", BOOLEAN, "no", "servers written as a URL get the client's Host too"),
         Key("rate_limit", _RATE, None, "requests let through per rate_limit_key", LATER),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from anyio import BrokenResourceError, EndOfStream
 
-from wsproxy.errors import STOPPING, Failure
+from wsproxy.errors import CLIENT_LEFT, REQUEST_TIMEOUT, STOPPING, Failure
 from wsproxy.exchange import Exchange
 from wsproxy.frontend.body import ClientBody
 from wsproxy.frontend.forward import forward
@@ -41,10 +41,21 @@ LINGER_S: Final = 2.0
 class ClientSession:
     """One connection of a client.
 
-    exchange: the request in flight, None between two. deadline: when the client's silence has lasted too long.
+    exchange: the request in flight, None between two. deadline: when the client's silence has lasted too long, or the
+    exchange has.
     """
 
-    __slots__ = ("_frontend", "_identity", "_requests", "_stream", "deadline", "exchange", "peer")
+    __slots__ = (
+        "_awaits_body",
+        "_frontend",
+        "_identity",
+        "_requests",
+        "_stream",
+        "_total_deadline",
+        "deadline",
+        "exchange",
+        "peer",
+    )
 
     def __init__(self, stream: Stream, frontend: Frontend) -> None:
         self._stream = stream
@@ -54,6 +65,8 @@ class ClientSession:
         self.peer = stream.peer
         self.exchange: Exchange | None = None
         self.deadline = NEVER
+        self._total_deadline = NEVER
+        self._awaits_body = False
 
     async def run(self) -> Relay | None:
         """Serve requests until the connection ends, or has become a WebSocket: the relay that is to run then.
@@ -63,6 +76,7 @@ class ClientSession:
         frontend = self._frontend
         stream = self._stream
         stream.on_hangup = self._hung_up
+        stream.stall_timeout_s = frontend.settings.body_timeout_s
         deadlines, access = frontend.deadlines, frontend.access
         read = RequestReader(frontend.limits).read
         keepalive_s, header_s = frontend.settings.keepalive_timeout_s, frontend.settings.header_timeout_s
@@ -110,17 +124,28 @@ class ClientSession:
     # Deadlines.
 
     def expire(self) -> None:
-        """The client has been silent for too long."""
+        """The client has been silent for too long, or the exchange takes longer than `request_timeout`."""
         self.deadline = NEVER
-        self._stream.expire_read()
+        exchange = self.exchange
+        if exchange is None or self._awaits_body or self._total_deadline > self._frontend.deadlines.now:
+            self._stream.expire_read()
+            return
+        self._total_deadline = NEVER
+        if exchange.answered and self._stream.write_paused:
+            self._stream.abort()  # who waits for the client to read would not hear of the rest
+        exchange.abandon(REQUEST_TIMEOUT)
 
     def expect_body(self) -> None:
         """The next bytes of a request body are waited for."""
-        self.deadline = self._frontend.deadlines.after(self._frontend.settings.body_timeout_s)
+        self._awaits_body = True
+        self.deadline = min(
+            self._frontend.deadlines.after(self._frontend.settings.body_timeout_s), self._total_deadline
+        )
 
     def expect_nothing(self) -> None:
         """They came."""
-        self.deadline = NEVER
+        self._awaits_body = False
+        self.deadline = self._total_deadline
 
     # Coming to an end.
 
@@ -153,7 +178,8 @@ class ClientSession:
         """Wait for the end of a head that has begun. Raises MalformedRequestError, EndOfStream and its kin."""
         frontend = self._frontend
         stream = self._stream
-        self.deadline = frontend.deadlines.after(frontend.settings.header_timeout_s)
+        # Never put off: on a new connection the wait for the first byte counts too.
+        self.deadline = min(self.deadline, frontend.deadlines.after(frontend.settings.header_timeout_s))
         parsed = None
         while parsed is None:
             try:
@@ -188,6 +214,9 @@ class ClientSession:
         request_id = frontend.next_request_id()
         exchange = Exchange(head, body, self._stream, route.settings, self._identity_lines(head, request_id))
         exchange.request_id = request_id
+        limit_s = route.settings.request_timeout_s
+        self._total_deadline = NEVER if limit_s is None else frontend.deadlines.after(limit_s)
+        self.deadline = self._total_deadline
         if frontend.access is not None:
             exchange.started_at = perf_counter()
         if frontend.stopping or self._requests >= frontend.settings.keepalive_requests:
@@ -217,7 +246,8 @@ class ClientSession:
                 return True
             await self._end(unread=bool(self._stream.buffer) or (body is not None and not body.complete))
             return False
-        if exchange.abandoned or self._stream.closed:
+        self.deadline = self._total_deadline = NEVER
+        if failure is CLIENT_LEFT or self._stream.closed:
             self._stream.abort()
             return False
         if exchange.answered:

@@ -23,6 +23,9 @@ READ_HIGH_WATER_BYTES: Final = 64 * 1024
 FLUSH_TIMEOUT_S: Final = 30.0
 """How long a closed connection may take to flush: a peer that stopped reading must not hold its descriptor for ever."""
 
+STALL_TIMEOUT_S: Final = 60.0
+"""As nginx and most others have it; a frontend's `body_timeout` takes its place."""
+
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, zero seconds: close() sends RST
 
 
@@ -37,6 +40,8 @@ class Stream(asyncio.Protocol, ByteStream):
     eof: the peer will send no more; `buffer` may still hold what came before.
     closed: nothing can be written any more, because the connection was lost or we closed it.
     write_paused: the write buffer is over its high-water mark: await `drain()` before writing more.
+    announced_peer: the client's address where a trusted proxy has announced another than the socket's, else "".
+    stall_timeout_s: how long the peer may take nothing of what is written, for who watches that.
     on_hangup: called once when the peer half-closes or is lost while nobody waits for its bytes.
     """
 
@@ -45,11 +50,13 @@ class Stream(asyncio.Protocol, ByteStream):
         "_lost",
         "_reading_paused",
         "_waiter",
+        "announced_peer",
         "buffer",
         "closed",
         "eof",
         "loop",
         "on_hangup",
+        "stall_timeout_s",
         "transport",
         "write_paused",
     )
@@ -61,10 +68,12 @@ class Stream(asyncio.Protocol, ByteStream):
         self._reading_paused = False
         self._lost = False
         self.transport: asyncio.Transport = _NO_TRANSPORT
+        self.announced_peer = ""
         self.buffer = b""
         self.eof = False
         self.closed = False
         self.write_paused = False
+        self.stall_timeout_s = STALL_TIMEOUT_S
         self.on_hangup: Callable[[], None] | None = None
 
     # What the transport calls.
@@ -249,6 +258,8 @@ class Stream(asyncio.Protocol, ByteStream):
     @property
     def peer(self) -> str:
         """The peer's address without its port, or "unix:"."""
+        if self.announced_peer:
+            return self.announced_peer
         name: Any = self.transport.get_extra_info("peername")
         return str(name[0]) if isinstance(name, tuple) else "unix:"
 
