@@ -169,6 +169,34 @@ async def test_bytes_behind_an_answer_are_not_taken_for_the_next_one() -> None:
 
 
 @in_loop
+async def test_the_rest_of_an_abandoned_answer_is_not_taken_for_the_next_one() -> None:
+    async def script(wire: Wire) -> None:
+        while True:
+            request = await wire.request()
+            await wire.send(ok(request.target * (1_000_000 if request.target == b"/big" else 1)))
+
+    async with proxied(script, "max_workers = 1") as (_, running):
+        for _ in range(5):
+            assert (await fetch(running.port, b"/before")).body == b"/before"  # so /big goes over a kept connection
+            async with await connect(running.port, ahead_bytes=1000) as leaver:
+                await leaver.send(get(b"/big"))
+                await leaver.until(b"/big/big")
+            assert (await fetch(running.port, b"/after")).body == b"/after"
+
+
+@in_loop
+async def test_a_kept_connection_with_half_a_refused_body_is_not_used_again() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    too_large = head + b"800\r\n" + b"x" * 0x800 + b"\r\n800\r\n"
+    async with proxied(ok(), "max_workers = 1", "max_body_size = 1k") as (server, running):
+        assert (await fetch(running.port)).status == 200
+        assert (await raw_request(running.port, too_large)).startswith(b"HTTP/1.1 413 ")
+        assert (await fetch(running.port, b"/after")).status == 200
+        assert server.opened == 2
+        assert server.requests == [b"GET / HTTP/1.1", b"GET /after HTTP/1.1"]
+
+
+@in_loop
 async def test_no_server_at_all_is_503_at_once() -> None:
     port = await refused_port()
     async with proxy(http_route(port, lines="health_check_interval = 20ms\nhealth_check_fall = 1")) as running:

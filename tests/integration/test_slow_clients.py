@@ -1,0 +1,107 @@
+"""Clients that hold what they do not use: heads by the byte, answers they do not read, connections without end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+from tests.integration.harness import LOST, connect, eventually, fetch, get, in_loop, ok, proxied
+from wsproxy.net.listen import raise_descriptor_limit
+
+CROWD = 2000
+"""Connections of the slowloris."""
+
+LARGE = bytes(32 * 1024 * 1024)
+"""More than the sockets of both sides hold."""
+
+
+async def dribble(port: int, shed: list[float]) -> None:
+    """A connection that never finishes its head, a byte a second; says how long it was let."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    begun = time.perf_counter()
+    writer.write(b"GET / HTTP/1.1\r\nX-A: ")
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(1):
+                    await reader.read()  # returns when the proxy has ended the connection
+                break
+            except TimeoutError:
+                writer.write(b"x")
+    except LOST:
+        pass
+    shed.append(time.perf_counter() - begun)
+    writer.close()
+
+
+async def answered_in(port: int) -> float:
+    """How long one ordinary request takes."""
+    begun = time.perf_counter()
+    assert (await fetch(port)).status == 200
+    return time.perf_counter() - begun
+
+
+@in_loop
+async def test_a_slowloris_is_shed_while_others_are_served() -> None:
+    raise_descriptor_limit()
+    async with proxied(ok(), frontend="header_timeout = 1s") as (server, running):
+        shed: list[float] = []
+        async with asyncio.TaskGroup() as crowd:
+            for _ in range(CROWD):
+                crowd.create_task(dribble(running.port, shed))
+            await eventually(lambda: running.sessions == CROWD)
+            times = [await answered_in(running.port) for _ in range(20)]
+            assert sorted(times)[10] < 0.1  # some ms; a crowd that gets in the way makes it a second
+            assert not shed
+            await eventually(lambda: len(shed) == CROWD)
+        assert min(shed) >= 1.0
+        # One second, two ticks, and the time that this loop needs for both sides of 2,000 ends.
+        assert sorted(shed)[CROWD // 2] < 2.5
+        assert running.sessions == 0
+        assert server.opened >= 1
+        assert (await fetch(running.port)).status == 200
+
+
+@in_loop
+async def test_a_new_connection_has_one_header_timeout_for_its_first_byte_and_its_head() -> None:
+    async with proxied(ok(), frontend="header_timeout = 10s") as (_, running), await connect(running.port) as client:
+        await eventually(lambda: running.sessions == 1)
+        deadlines = running.application.deadlines
+        (session,) = running.application.frontends[0].sessions
+        due = session.deadline
+        deadlines.sweep(deadlines.now + 9)
+        await client.send(b"GET /")
+        await eventually(lambda: session._stream.buffer != b"")
+        assert session.deadline == due
+        deadlines.sweep(due)
+        assert (await client.response()).status == 408
+
+
+@in_loop
+async def test_a_client_that_reads_nothing_of_its_answer_is_ended() -> None:
+    async with proxied(ok(LARGE), frontend="body_timeout = 200ms") as (_, running):
+        async with await connect(running.port, ahead_bytes=1024) as client:
+            await client.send(get())
+            await client.until(b"\r\n\r\n")
+            await eventually(lambda: running.sessions == 0)
+            assert len(await client.rest()) < len(LARGE)
+        await eventually(lambda: running.pool().in_flight == 0)
+
+
+@in_loop
+async def test_clients_beyond_max_connections_wait_for_a_place() -> None:
+    async with proxied(ok(), frontend="max_connections = 2") as (_, running), AsyncExitStack() as held:
+        first = await held.enter_async_context(await connect(running.port))
+        second = await held.enter_async_context(await connect(running.port))
+        for client in (first, second):
+            await client.send(get())
+            assert (await client.response()).status == 200
+        third = await held.enter_async_context(await connect(running.port))
+        await third.send(get())
+        for client in (first, second):  # whoever has a place keeps being served
+            await client.send(get())
+            assert (await client.response()).status == 200
+        assert running.sessions == 2
+        await first.close()
+        assert (await third.response()).status == 200
