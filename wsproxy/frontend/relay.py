@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 from functools import partial
+from time import monotonic  # that of the loop, which uvloop rounds to milliseconds
 from typing import TYPE_CHECKING, Final
 
 from anyio import BrokenResourceError, EndOfStream
@@ -184,7 +185,7 @@ class Relay:
     def _swallowed(self, scanner: FrameScanner) -> None:
         """Nothing of a chunk passed: was it the pong of our own ping?"""
         life = self._client_life if scanner.side == "client" else self._upstream_life
-        round_trip_s = life.answered(scanner.pongs_swallowed, self._client.loop.time())
+        round_trip_s = life.answered(scanner.pongs_swallowed, monotonic())
         if round_trip_s is not None:
             self._owner.totals.add_round_trip(round_trip_s)
 
@@ -320,7 +321,7 @@ class Relay:
     def _ping(stream: Stream, life: KeepaliveState, frame: bytes) -> None:
         if frame and not stream.closed:
             stream.write(frame)
-            life.ping_sent(stream.loop.time())
+            life.ping_sent(monotonic())
 
 
 def _wake(nap: asyncio.Future[None]) -> None:
