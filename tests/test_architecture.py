@@ -26,7 +26,7 @@ LAYERS: Final = (
     {"health", "discovery", "managed", "cache"},
     {"frontend"},
     {"admin"},
-    {"app"},
+    {"app", "check"},
     {"supervisor"},
     {"cli"},
     {"__main__", "demo"},
@@ -118,7 +118,7 @@ def places(found: list[tuple[str, Import]]) -> str:
 
 
 def layer(package: str) -> int:
-    return next(number for number, packages in enumerate(LAYERS) if package in packages)
+    return next((number for number, packages in enumerate(LAYERS) if package in packages), len(LAYERS))
 
 
 def test_every_package_is_on_the_map() -> None:
