@@ -34,7 +34,7 @@ USUAL_REQUESTS = [
         b"X-Forwarded-Host: b\r\nForwarded: for=x\r\nX-Request-ID: 7\r\n\r\n"
     ),
     (
-        b"GET / HTTP/1.1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nHost: a\r\nTrailer: x\r\n"
+        b"GET / HTTP/1.1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nHost: a\r\nTE: x\r\n"
         b"Proxy-Authorization: x\r\nproxy-authenticate: x\r\n\r\n"
     ),
     b"GET / HTTP/1.1\r\nHost: a\r\nClose: x\r\nTest: 1\r\nXfoo: 1\r\nConnection: close\r\n\r\n",
@@ -92,6 +92,8 @@ DOUBTFUL_FIELDS = [
     b"Upgrade: websocket\r\nUpgrade: websocket",
     b"Expect: 100-continue",
     b"Expect: magic\r\nContent-Length: 1",
+    b"Trailer: x",
+    b"max-forwards: 1",
     b"Expect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 1",
 ]
 
@@ -130,7 +132,7 @@ def test_over_a_limit() -> None:
         b"HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 70\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n\r\n",
         b"HTTP/1.1 404 \r\nContent-Length: 0\r\nconnection: close\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\nX_Y: 1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX_Y: 1\r\n\r\n",
         b"HTTP/1.1 204 No Content\r\nServer: x\r\n\r\n",
         b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
         b"HTTP/1.1 426 Upgrade\r\nUpgrade: websocket\r\nProxy-Authenticate: x\r\nTE: x\r\nHTTP2-Settings: x\r\n\r\n",
@@ -173,6 +175,7 @@ def test_response_framing(raw: bytes, length: int, keep_alive: bool) -> None:
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: close\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nKeep-Alive: timeout=2\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX:1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTrailer: X\r\n\r\n",
     ],
 )
 def test_doubtful_responses(raw: bytes) -> None:

@@ -240,9 +240,19 @@ def test_framing(lines: tuple[bytes, ...], length: int, kept: bytes) -> None:
     assert (head.length, head.fields) == (length, b"Host: a\r\n" + kept)
 
 
-@pytest.mark.parametrize("value", [b"gzip", b"identity", b"gzip, chunked", b"chunked, gzip", b"xchunked"])
-def test_unknown_codings(value: bytes) -> None:
-    assert refusal(b"Transfer-Encoding: " + value) == 501
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        (b"gzip, chunked", 501),
+        (b"gzip,chunked , chunked", 501),
+        (b"gzip", 400),
+        (b"identity", 400),
+        (b"chunked, gzip", 400),
+        (b"xchunked", 400),
+    ],
+)
+def test_unknown_codings(value: bytes, status: int) -> None:
+    assert refusal(b"Transfer-Encoding: " + value) == status
 
 
 def test_transfer_encoding_on_1_0() -> None:
@@ -414,7 +424,6 @@ def test_plain_response() -> None:
         b"HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA: b\x00c\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         b"HTTP/1.1 200 O\x01K\r\n\r\n",
         b"HTTP/1.1 099 OK\r\n\r\n",
@@ -497,3 +506,37 @@ def test_keep_alive_timeout(value: bytes, timeout_s: float | None) -> None:
     assert keep_alive_timeout(value) == timeout_s
     raw = b"HTTP/1.1 200 OK\r\nKeep-Alive: " + value + b"\r\n\r\n"
     assert judge_response(raw, b"GET").keep_alive_timeout_s == timeout_s
+
+
+def test_white_space_before_the_colon_of_an_answer_is_taken_out() -> None:
+    head = judge_response(b"HTTP/1.1 200 OK : x\r\nContent-Length : 5\r\nA\t : b : c\r\nConnection : A\r\n\r\n", b"GET")
+    assert (head.fields, head.length, head.reason) == (b"Content-Length: 5\r\n", 5, b"OK : x")
+
+
+def test_announced_trailers() -> None:
+    lines = (b"Trailer: X-Sum, Content-Length, x_y", b"Trailer: ,a b, Grpc-Status")
+    assert ask(*lines).trailer == b"X-Sum, Grpc-Status"
+    assert b"railer" not in ask(*lines).fields
+    raw = b"\r\n".join([b"HTTP/1.1 200 OK", *lines, b"", b""])
+    assert judge_response(raw, b"GET").trailer == b"X-Sum, Grpc-Status"
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "hops", "forwarded"),
+    [
+        (b"OPTIONS", b"5", 5, b"4"),
+        (b"TRACE", b"01", 1, b"0"),
+        (b"TRACE", b"0", 0, b"0"),
+        (b"GET", b"5", None, b"5"),
+        (b"GET", b"many", None, b"many"),
+    ],
+)
+def test_max_forwards(method: bytes, value: bytes, hops: int | None, forwarded: bytes) -> None:
+    head = ask(b"Max-Forwards: " + value, line=method + b" / HTTP/1.1")
+    assert head.max_forwards == hops
+    assert head.fields == b"Host: a\r\nMax-Forwards: " + forwarded + b"\r\n"
+
+
+@pytest.mark.parametrize("lines", [(b"-1",), (b"",), (b"1", b"1"), (b"1, 1",), (b"1" * 19,), (b"x",)])
+def test_max_forwards_refused(lines: tuple[bytes, ...]) -> None:
+    assert refusal(*(b"Max-Forwards: " + each for each in lines), line=b"OPTIONS * HTTP/1.1") == 400

@@ -2,7 +2,7 @@
 
 Pure: bytes in, payload out, whatever the cuts between the pieces. Strict because a chunk size that two servers read
 differently moves the end of the message: sizes are hex digits and nothing else, line ends are CRLF, and white space
-around `;`, which the RFC only tolerates, is refused.
+stands nowhere but around the `;` and `=` of extensions, which all readers skip alike.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from wsproxy.http.headers import FORBIDDEN_TRAILERS
+from wsproxy.http.headers import may_be_trailer
 from wsproxy.http.lines import has_broken_line_end
 from wsproxy.http.messages import MalformedBodyError
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
-SIZE_LINE_BYTES: Final = 16 + 256
-"""A size of up to 16 digits and 256 bytes of extensions, which nobody uses and an attacker could send without end."""
+SIZE_LINE_BYTES: Final = 16 + 4096
+"""A size of up to 16 digits and 4 KiB of extensions, which are rare and which an attacker could send without end."""
 TRAILER_BYTES: Final = 8 * 1024
 TRAILER_FIELDS: Final = 50
 """Trailers are rare and short (checksums, gRPC status): half of what a head may be."""
@@ -27,9 +27,10 @@ SIZE_LIMIT: Final = 2**63
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
 _size_line: Final = re.compile(
-    rb"([0-9A-Fa-f]{1,16})(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*+\r\n"
+    rb"([0-9A-Fa-f]{1,16})"
+    rb"(?:[ \t]*+;[ \t]*+" + _TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*+\r\n"
 ).match
-_unfinished_size_line: Final = re.compile(rb"[0-9A-Fa-f]{1,16}(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?").fullmatch
+_unfinished_size_line: Final = re.compile(rb"[0-9A-Fa-f]{1,16}[\t ]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?").fullmatch
 _trailer_line: Final = re.compile(
     rb"(" + _TOKEN + rb"):[ \t]*+((?:[\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*+)?)\r\n"
 ).match
@@ -137,7 +138,7 @@ def _canonical_trailers(section: bytes) -> bytes:
         if match is None or count > TRAILER_FIELDS:
             raise MalformedBodyError("illegal trailer section")
         name, value = match.groups()
-        if name.lower() not in FORBIDDEN_TRAILERS and b"_" not in name:
+        if may_be_trailer(name):
             lines.append(b"%b: %b\r\n" % (name, value.rstrip(b" \t")))
         position = match.end()
     return b"".join(lines)

@@ -31,14 +31,14 @@ _response: Final = re.compile(
 _LENGTH: Final = rb"(?i:content-length): (0|[1-9][0-9]{0,17}+)"
 _CODING: Final = rb"(?i:transfer-encoding): ((?i:chunked))"
 _request_decisions: Final = re.compile(
-    rb"\r\n(?=[CcEeFfHhKkPpTtUuXx])(?:"
+    rb"\r\n(?=[CcEeFfHhKkMmPpTtUuXx])(?:"
     rb"(?i:host): ([A-Za-z0-9._~\-]++(?::[1-5]?[0-9]{1,4})?)"
     rb"|(?i:connection): ((?i:keep-alive(?:, ?upgrade)?|close|upgrade(?:, ?keep-alive)?))"
     rb"|" + _LENGTH + rb"|" + _CODING + rb"|(?i:upgrade): ([^\r]++)"
     rb"|((?i:x-forwarded-(?:for|proto|host)|forwarded|x-request-id): [^\r]++)"
     rb"|(?i:expect): ((?i:100-continue))"
-    rb"|((?i:keep-alive|te|trailer|proxy-(?:connection|authenticate|authorization)|http2-settings): [^\r]++)"
-    rb"|((?i:host|connection|content-length|transfer-encoding|expect): [^\r]++)"
+    rb"|((?i:keep-alive|te|proxy-(?:connection|authenticate|authorization)|http2-settings): [^\r]++)"
+    rb"|((?i:host|connection|content-length|transfer-encoding|expect|trailer|max-forwards): [^\r]++)"
     rb")(?=\r)"
 ).finditer
 _HOST, _CONNECTION, _CONTENT_LENGTH, _TRANSFER_ENCODING, _UPGRADE, _CLAIM, _EXPECT, _DROPPED = range(1, 9)
@@ -46,8 +46,8 @@ _HOST, _CONNECTION, _CONTENT_LENGTH, _TRANSFER_ENCODING, _UPGRADE, _CLAIM, _EXPE
 _response_decisions: Final = re.compile(
     rb"\r\n(?=[CcHhKkPpTtUu])(?:" + _LENGTH + rb"|(?i:connection): ((?i:keep-alive|close))"
     rb"|" + _CODING + rb"|(?i:keep-alive): ([^\r]++)"
-    rb"|((?i:upgrade|te|trailer|proxy-(?:connection|authenticate|authorization)|http2-settings): [^\r]++)"
-    rb"|((?i:connection|content-length|transfer-encoding): [^\r]++)"
+    rb"|((?i:upgrade|te|proxy-(?:connection|authenticate|authorization)|http2-settings): [^\r]++)"
+    rb"|((?i:connection|content-length|transfer-encoding|trailer): [^\r]++)"
     rb")(?=\r)"
 ).finditer
 _R_LENGTH, _R_CONNECTION, _R_TRANSFER_ENCODING, _R_KEEP_ALIVE, _R_DROPPED = range(1, 6)

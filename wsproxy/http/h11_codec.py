@@ -14,7 +14,8 @@ from typing import Final
 
 import h11
 
-from wsproxy.http.headers import CLAIMS, HOP_BY_HOP, may_be_nominated
+from wsproxy.http.headers import CLAIMS, HOP_BY_HOP, announced_trailers, may_be_nominated
+from wsproxy.http.last_hop import max_forwards
 from wsproxy.http.messages import (
     CHUNKED,
     UNTIL_CLOSE,
@@ -39,6 +40,7 @@ _absolute_form: Final = re.compile(rb"(?i:https?)://([^/?]*)(.*)").fullmatch
 _length_value: Final = re.compile(rb"[0-9]{1,19}").fullmatch  # 2^63 has 19 digits
 # RFC 3986 lets a host name hold sub-delims and percent escapes too; no DNS name has them and readers differ on them.
 _authority: Final = re.compile(rb"(?:[A-Za-z0-9._~\-]+|\[([0-9A-Fa-f:.]+)\])(?::([0-9]*))?").fullmatch
+_space_before_colon: Final = re.compile(rb"(?m)^(" + _TOKEN + rb")[ \t]+(?=:)").sub
 _framing_lines: Final = re.compile(rb"(?im)^(content-length|transfer-encoding):([^\r]*)").findall
 _keep_alive_timeout: Final = re.compile(rb"(?i)(?:^|[,;\s])timeout=([0-9]{1,6})(?![0-9])").search
 
@@ -65,7 +67,8 @@ def judge_request(raw_head: bytes, limits: HeadLimits) -> RequestHead:
     if method == b"GET" and minor_version == 1 and length == 0 and b"upgrade" in nominated:
         protocols = [value.lower() for name, value in items if name.lower() == b"upgrade"]
         upgrade = b"websocket" if protocols == [b"websocket"] else b""
-    fields = _forwarded_request_fields(items, nominated, authority, minor_version == 1 and length != 0)
+    hops = max_forwards(items, method)
+    fields = _forwarded_request_fields(items, nominated, authority, minor_version == 1 and length != 0, hops)
     return RequestHead(
         method=method,
         target=target,
@@ -77,6 +80,8 @@ def judge_request(raw_head: bytes, limits: HeadLimits) -> RequestHead:
         expect_continue=expect_continue,
         upgrade=upgrade,
         claims=_claims(items),
+        trailer=announced_trailers(value for name, value in items if name.lower() == b"trailer"),
+        max_forwards=hops,
     )
 
 
@@ -96,7 +101,8 @@ def judge_response(raw_head: bytes, method: bytes) -> ResponseHead:
     # RFC 9110 section 2.5: a higher minor version is read as the highest we know
     minor_version = min(int(match[1]), 1)
     status = int(match[2])
-    items = _ask_h11_for_response(raw_head, method)
+    # RFC 9112 section 5.1 has a proxy take out the white space before the colon, in answers only
+    items = _ask_h11_for_response(_space_before_colon(rb"\1", raw_head), method)
     length, is_framed = _response_length(items, status, method, minor_version)
     nominated = _connection_options(items)
     upgrade = b""
@@ -111,6 +117,7 @@ def judge_response(raw_head: bytes, method: bytes) -> ResponseHead:
         keep_alive=is_framed and _is_persistent(nominated, minor_version),
         keep_alive_timeout_s=keep_alive_timeout(b",".join(v for name, v in items if name.lower() == b"keep-alive")),
         upgrade=upgrade,
+        trailer=announced_trailers(value for name, value in items if name.lower() == b"trailer"),
     )
 
 
@@ -214,7 +221,8 @@ def _check_coding(value: bytes) -> None:
     names = [name.strip(b" \t") for name in value.split(b",")]
     if names == [b"chunked"]:
         return
-    if all(map(_is_token, names)) and any(name != b"chunked" for name in names):
+    # chunked not last: the end of the body cannot be known, which RFC 9112 section 6.3 answers with 400, never 501
+    if names[-1] == b"chunked" and all(map(_is_token, names)) and any(name != b"chunked" for name in names):
         raise MalformedRequestError(501, "unknown transfer coding")
     raise MalformedRequestError(400, "illegal Transfer-Encoding")
 
@@ -304,8 +312,10 @@ def _claims(items: Fields) -> dict[bytes, bytes] | None:
     return claims or None
 
 
-def _forwarded_request_fields(items: Fields, nominated: frozenset[bytes], authority: bytes, may_expect: bool) -> bytes:
-    """The canonical block; an Expect without a body to wait for, or on HTTP/1.0, goes too."""
+def _forwarded_request_fields(
+    items: Fields, nominated: frozenset[bytes], authority: bytes, may_expect: bool, hops: int | None
+) -> bytes:
+    """The canonical block; an Expect without a body to wait for, or on HTTP/1.0, goes too. We are one of the hops."""
     lines = []
     has_host = False
     for raw_name, value in items:
@@ -321,6 +331,8 @@ def _forwarded_request_fields(items: Fields, nominated: frozenset[bytes], author
             value = b"%d" % int(value)  # without leading zeros
         elif name == b"expect" and not may_expect:
             continue
+        elif name == b"max-forwards" and hops:
+            value = b"%d" % (hops - 1)
         lines.append(b"%b: %b\r\n" % (raw_name, value))
     if authority and not has_host:
         lines.insert(0, b"Host: %b\r\n" % authority)

@@ -6,7 +6,11 @@ a property test holds the two together.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Final
+
+_is_token: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -59,6 +63,17 @@ FORBIDDEN_TRAILERS: Final = (
     }
 )
 """Framing, routing, request modifiers, authentication and content format never stand in a trailer (RFC 9110 6.5.1)."""
+
+
+def announced_trailers(values: Iterable[bytes]) -> bytes:
+    """What of the Trailer values may be forwarded: the names of fields that may stand in a trailer, or b""."""
+    names = [name.strip(b" \t") for name in b",".join(values).split(b",")]
+    return b", ".join(name for name in names if _is_token(name) and may_be_trailer(name))
+
+
+def may_be_trailer(name: bytes) -> bool:
+    """Whether a trailer field of this name, in any case, may be forwarded."""
+    return name.lower() not in FORBIDDEN_TRAILERS and b"_" not in name
 
 
 def may_be_nominated(name: bytes) -> bool:

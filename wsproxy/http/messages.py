@@ -38,6 +38,8 @@ class RequestHead:
     claims: what the client says of its own identity (lower-case names: x-forwarded-for, -proto, -host, forwarded,
         x-request-id, values joined by ", "), or None when it says nothing.
     upgrade: the lower-case protocol asked for when `Connection` names it too, else b"".
+    trailer: the names of the trailer fields that are announced and may be forwarded, or b"".
+    max_forwards: how often an OPTIONS or TRACE may be forwarded from here on, us included; None where nothing says so.
     """
 
     __slots__ = (
@@ -47,9 +49,11 @@ class RequestHead:
         "fields",
         "keep_alive",
         "length",
+        "max_forwards",
         "method",
         "minor_version",
         "target",
+        "trailer",
         "upgrade",
     )
 
@@ -65,6 +69,8 @@ class RequestHead:
         expect_continue: bool = False,
         upgrade: bytes = b"",
         claims: dict[bytes, bytes] | None = None,
+        trailer: bytes = b"",
+        max_forwards: int | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -76,6 +82,8 @@ class RequestHead:
         self.expect_continue = expect_continue
         self.upgrade = upgrade
         self.claims = claims
+        self.trailer = trailer
+        self.max_forwards = max_forwards
 
     def __eq__(self, other: object) -> bool:
         """Equal when every part is (for tests)."""
@@ -94,7 +102,7 @@ class ResponseHead:
     length: bytes of body, CHUNKED, UNTIL_CLOSE, or 0 for a status or a method that has none (HEAD, 1xx, 204, 304).
     keep_alive: whether the connection may be used again once the body has ended.
     keep_alive_timeout_s: what the server's `Keep-Alive: timeout=N` says, or None.
-    upgrade: the lower-case protocol of a 101, else b"".
+    upgrade: the lower-case protocol of a 101, else b"". trailer: as in RequestHead.
     """
 
     __slots__ = (
@@ -105,6 +113,7 @@ class ResponseHead:
         "minor_version",
         "reason",
         "status",
+        "trailer",
         "upgrade",
     )
 
@@ -118,6 +127,7 @@ class ResponseHead:
         keep_alive: bool,
         keep_alive_timeout_s: float | None = None,
         upgrade: bytes = b"",
+        trailer: bytes = b"",
     ) -> None:
         self.status = status
         self.reason = reason
@@ -127,6 +137,7 @@ class ResponseHead:
         self.keep_alive = keep_alive
         self.keep_alive_timeout_s = keep_alive_timeout_s
         self.upgrade = upgrade
+        self.trailer = trailer
 
     def __eq__(self, other: object) -> bool:
         """Equal when every part is (for tests)."""
