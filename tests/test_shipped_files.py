@@ -1,0 +1,43 @@
+"""What ships beside the code is true: every ini file and ini block of the documents loads, and says the defaults."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from wsproxy.config.build import load
+from wsproxy.config.model import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+KEY = re.compile(r"(?m)^# ([a-z]\w* = .*)$")
+BLOCK = re.compile(r"(?ms)^```ini\n(.*?)^```$")
+MINIMUM = "[frontend]\nhost = 127.0.0.1\nport = 0\n"
+
+
+def read(text: str) -> Config:
+    return load(text, "shipped.ini", {}, str(ROOT))
+
+
+@pytest.mark.parametrize("name", ["proxy.ini", "docker/compose.ini"])
+def test_a_shipped_file_loads(name: str) -> None:
+    assert read((ROOT / name).read_text("utf-8")).routes
+
+
+@pytest.mark.parametrize("document", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md"))])
+def test_every_ini_block_of_a_document_loads(document: str) -> None:
+    for block in BLOCK.findall((ROOT / document).read_text("utf-8")):
+        assert read(block if "[frontend]" in block else MINIMUM + block).frontends
+
+
+def test_a_key_that_the_shipped_file_comments_out_stands_there_with_its_default() -> None:
+    """Except those whose example is no default: they say so, or belong to servers of a list."""
+    text = (ROOT / "proxy.ini").read_text("utf-8")
+    examples = ("trusted_proxies", "server", "host", "path_prefix", "group")
+    defaults = [key for key in KEY.findall(text) if not key.startswith(examples)]
+    assert len(defaults) > 10
+    changed = text
+    for key in defaults:
+        changed = changed.replace(f"# {key}", key)
+    assert read(changed) == read(text)
