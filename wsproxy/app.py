@@ -27,6 +27,7 @@ from wsproxy.health.checker import HealthChecker, ProbeTarget
 from wsproxy.managed.servers import ManagedServers
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import ListenError, open_sockets
+from wsproxy.net.tls import TlsIdentities
 from wsproxy.observe.access import AccessLog
 
 MANAGED_START_S = 15.0
@@ -108,7 +109,11 @@ class Application:
         rng = random.Random()
         self.groups = {settings.name: RunningGroup(settings, self.deadlines, rng) for settings in config.groups}
         routes = [self._route(settings, rng) for settings in config.routes]
-        self.frontends = [Frontend(settings, routes, self.deadlines, self.access) for settings in config.frontends]
+        self.frontends = [self._frontend(settings, routes) for settings in config.frontends]
+
+    def _frontend(self, settings: FrontendSettings, routes: list[Route]) -> Frontend:
+        identities = TlsIdentities(settings.certificates) if settings.certificates else None
+        return Frontend(settings, routes, self.deadlines, self.access, identities)
 
     def _route(self, settings: RouteSettings, rng: random.Random) -> Route:
         group = self.groups[settings.group].group
@@ -159,7 +164,17 @@ class Application:
         if failures:
             _close(bound)
             raise BindError(failures)
+        self._point_redirects(bound)
         return bound
+
+    def _point_redirects(self, bound: list[list[socket.socket]]) -> None:
+        """Redirects lead to the first frontend with a certificate, at the port that it really has."""
+        ports = [sockets[0].getsockname()[1] for sockets in bound]
+        pairs = list(zip(self.frontends, ports, strict=True))
+        https_port = next((port for frontend, port in pairs if frontend.settings.certificates), None)
+        for frontend, _ in pairs:
+            if frontend.settings.redirect_https:
+                frontend.https_port = https_port
 
     async def _managed_are_up(self, next_signal: Callable[[], Awaitable[object]]) -> bool:
         """Wait for managed servers, for a time; False when a signal came first."""

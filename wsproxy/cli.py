@@ -16,6 +16,7 @@ import anyio
 
 import wsproxy
 from wsproxy.app import Application, BindError
+from wsproxy.check import check_files
 from wsproxy.config.build import load
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.help import reference
@@ -41,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return USAGE_ERROR
+    findings = check_files(config)
+    if any(finding.is_fatal for finding in findings):
+        sys.stderr.writelines(f"{finding}\n" for finding in findings if finding.is_fatal)
+        return USAGE_ERROR
+    sys.stderr.writelines(f"{finding} (a warning)\n" for finding in findings)
     if chosen.check:
         sys.stdout.write(
             f"{config.source}: ok ({len(config.frontends)} frontends, {len(config.routes)} routes, "

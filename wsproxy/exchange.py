@@ -67,6 +67,7 @@ class Exchange:
     """A request on its way to an upstream server and back.
 
     identity: ready-made lines that go behind the request's own fields (X-Forwarded-For …).
+    answer_fields: lines that the final response gets, unless it has such fields already.
     keep_alive: whether the client's connection may be used again; the worker clears it when its answer rules that out.
     committed: an interim response went to the client, so nothing can be retried.
     answered: bytes of the final one did, so nothing can be replaced either.
@@ -79,6 +80,7 @@ class Exchange:
     __slots__ = (
         "_done",
         "abandoned",
+        "answer_fields",
         "answered",
         "answered_bytes",
         "attempts",
@@ -110,6 +112,7 @@ class Exchange:
         self.route = route
         self.identity = identity
         self.keep_alive = head.keep_alive
+        self.answer_fields = b""
         self.answered = False
         self.committed = False
         self.answered_bytes = 0

@@ -27,7 +27,7 @@ from wsproxy.errors import (
     no_answer,
 )
 from wsproxy.exchange import BodyError, Exchange
-from wsproxy.http.codec import encode_request, encode_response, with_host
+from wsproxy.http.codec import encode_request, encode_response, with_fields, with_host
 from wsproxy.http.messages import MalformedResponseError, ResponseHead
 from wsproxy.net.dial import DialError
 from wsproxy.protection.retry import is_safe
@@ -167,6 +167,8 @@ class Worker:
                     return None
             if upload is not None and response.status >= 300 and not upload.done:
                 exchange.keep_alive = False  # an early refusal: say so in the head, the rest of the body is not read
+            if exchange.answer_fields:
+                response = with_fields(response, exchange.answer_fields)
             if not connection.try_relay(response, exchange):
                 await connection.relay(response, exchange)
         except (EndOfStream, BrokenResourceError):

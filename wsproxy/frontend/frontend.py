@@ -15,13 +15,16 @@ from typing import Protocol
 from wsproxy.balancing.routing import RouteTable
 from wsproxy.config.model import FrontendSettings
 from wsproxy.exchange import Exchange
+from wsproxy.frontend.entrance import Entrance
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.session import ClientSession
 from wsproxy.http.messages import HeadLimits
+from wsproxy.http.replies import strict_transport_security
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import Listener
 from wsproxy.net.stream import Stream
+from wsproxy.net.tls import TlsIdentities
 from wsproxy.ws.control import GOING_AWAY
 
 _logger = logging.getLogger("wsproxy.frontend")
@@ -43,7 +46,8 @@ class Frontend:
     """A listener and what its sessions share.
 
     http_routes, websocket_routes: the routes of each kind that this frontend serves. stopping: no new work is taken.
-    ended: the last connection is gone.
+    ended: the last connection is gone. scheme: what its clients use. answer_fields: lines that each answer gets.
+    https_port: where its requests are redirected to, None where they are served; set before the first one comes.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Frontend:
         routes: Iterable[Route],
         deadlines: Deadlines,
         access: AccessRecorder | None,
+        identities: TlsIdentities | None = None,
     ) -> None:
         self.settings = settings
         self.deadlines = deadlines
@@ -62,7 +67,13 @@ class Frontend:
             fields=settings.max_headers,
             underscores=settings.underscores_in_headers,
         )
+        self.scheme = "http" if identities is None else "https"
+        self.answer_fields = b"" if settings.hsts_s is None else strict_transport_security(settings.hsts_s)
+        self.identities = identities
+        self.https_port: int | None = None
         mine = [route for route in routes if route.settings.frontend in (None, settings.name)]
+        if settings.redirect_https:
+            mine = []
         self.http_routes = RouteTable([(route.settings, route) for route in mine if route.settings.kind == "http"])
         self.websocket_routes = RouteTable(
             [(route.settings, route) for route in mine if route.settings.kind == "websocket"]
@@ -76,7 +87,9 @@ class Frontend:
 
     async def run(self, sockets: list[socket.socket]) -> None:
         """Serve on listening `sockets` until `stop`, then until the last connection has ended."""
-        self._listener = Listener(self.settings.name, sockets, self._serve, self.settings.max_connections)
+        settings = self.settings
+        entrance = Entrance(settings, self.identities) if Entrance.is_needed(settings) else None
+        self._listener = Listener(settings.name, sockets, self._serve, settings.max_connections, entrance)
         try:
             await self._listener.run()
         finally:

@@ -19,6 +19,7 @@ from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.websocket import open_websocket
 from wsproxy.http.forwarded import identity_fields
 from wsproxy.http.messages import UNTIL_CLOSE, MalformedRequestError, RequestHead, field_values
+from wsproxy.http.redirects import HttpsRequiredError, https_required
 from wsproxy.http.repeats import RequestReader
 from wsproxy.http.replies import error_reply
 from wsproxy.http.target import normal_path
@@ -96,6 +97,9 @@ class ClientSession:
                     route = self._route(head)
                 except MalformedRequestError as error:
                     await self._refuse(error.status, str(error))
+                    return None
+                except HttpsRequiredError as error:
+                    await self._refuse(error.status, str(error), error.fields)
                     return None
                 self._requests += 1
                 exchange = self._make_exchange(head, route)
@@ -190,7 +194,10 @@ class ClientSession:
         return parsed
 
     def _route(self, head: RequestHead) -> Route:
-        """The route of a request. Raises MalformedRequestError: 404 when there is none, or what a handshake lacks."""
+        """The route of a request.
+
+        Raises MalformedRequestError: 404 when there is none, or what a handshake lacks; HttpsRequiredError.
+        """
         path = normal_path(head.target)
         frontend = self._frontend
         if head.upgrade:
@@ -202,6 +209,8 @@ class ClientSession:
             head.upgrade = b""  # not a WebSocket here: an ordinary request, now and whenever it is repeated
         route = frontend.http_routes.match(head.authority, path, head.fields)
         if route is None:
+            if frontend.https_port is not None:
+                raise https_required(head, frontend.https_port)
             raise MalformedRequestError(404, "no route for this request")
         return route
 
@@ -214,6 +223,7 @@ class ClientSession:
         request_id = frontend.next_request_id()
         exchange = Exchange(head, body, self._stream, route.settings, self._identity_lines(head, request_id))
         exchange.request_id = request_id
+        exchange.answer_fields = frontend.answer_fields
         limit_s = route.settings.request_timeout_s
         self._total_deadline = NEVER if limit_s is None else frontend.deadlines.after(limit_s)
         self.deadline = self._total_deadline
@@ -229,7 +239,7 @@ class ClientSession:
         if head.claims is None and self._identity[0] == head.authority and self._identity[1]:
             return b"%bX-Request-ID: %b\r\n" % (self._identity[1], request_id)
         trusted = self._frontend.settings.trusted_proxies
-        lines = identity_fields(head.claims, self.peer, "http", head.authority, trusted, request_id)
+        lines = identity_fields(head.claims, self.peer, self._frontend.scheme, head.authority, trusted, request_id)
         if head.claims is None:
             self._identity = (head.authority, lines[: lines.index(b"X-Request-ID: ")])
         return lines
@@ -276,19 +286,21 @@ class ClientSession:
                 close=not keep_alive,
                 retry_after_s=failure.retry_after_s,
                 head_only=exchange.head.method == b"HEAD",
+                fields=exchange.answer_fields,
             )
         )
         if not keep_alive:
             await self._end(unread=True)
         return keep_alive
 
-    async def _refuse(self, status: int, message: str) -> None:
+    async def _refuse(self, status: int, message: str, fields: bytes = b"") -> None:
         """Answer a request that goes nowhere, and end the connection."""
         frontend = self._frontend
         request_id = frontend.next_request_id()
         if frontend.access is not None:
             frontend.access.refused(status, message, self.peer, request_id)
-        self._stream.write(error_reply(status, message, request_id.decode("latin-1"), b"", close=True))
+        fields += frontend.answer_fields
+        self._stream.write(error_reply(status, message, request_id.decode("latin-1"), b"", close=True, fields=fields))
         await self._end(unread=True)
 
     async def _end(self, unread: bool) -> None:

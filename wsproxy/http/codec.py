@@ -7,6 +7,7 @@ a head, so that a client that speaks something else is not kept until its timeou
 from __future__ import annotations
 
 import re
+from copy import copy
 from typing import Final
 
 from wsproxy.http.fast_codec import parse_request, parse_response
@@ -19,6 +20,7 @@ from wsproxy.http.messages import (
     MalformedResponseError,
     RequestHead,
     ResponseHead,
+    field_values,
 )
 
 EMPTY_LINES: Final = 4
@@ -105,6 +107,16 @@ def encode_response(head: ResponseHead, chunked: bool, close: bool, minor_versio
 def with_host(head: RequestHead, authority: bytes) -> None:
     """Make `authority` the Host that the upstream sees; `head.authority` stays what the client asked for."""
     head.fields = b"Host: %b\r\n%b" % (authority, _host_line.sub(b"", head.fields))
+
+
+def with_fields(head: ResponseHead, lines: bytes) -> ResponseHead:
+    """A copy with one more field (`Name: value\\r\\n`), or `head` itself where it has a field of that name already."""
+    name = lines[: lines.index(b":")]
+    if field_values(head.fields, name):
+        return head
+    more = copy(head)
+    more.fields = head.fields + lines
+    return more
 
 
 def _connection_lines(head: ResponseHead, chunked: bool, close: bool, minor_version: int) -> bytes:

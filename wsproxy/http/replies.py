@@ -65,10 +65,12 @@ def error_reply(
     close: bool,
     retry_after_s: int | None = None,
     head_only: bool = False,
+    fields: bytes = b"",
 ) -> bytes:
     """A whole response with an error body: JSON, or text or HTML when `accept` (an Accept value) prefers it.
 
     close: say that the connection ends. head_only: the answer to a HEAD, with the length but not the body.
+    fields: more lines for its head, each with its line end.
     A 426 carries what RFC 9110 section 15.5.22 and RFC 6455 section 4.4 ask for.
     """
     media_type = preferred_type(accept)
@@ -87,8 +89,13 @@ def error_reply(
         options.append("Upgrade")
     if options:
         lines.append("Connection: " + ", ".join(options))
-    head = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+    head = ("\r\n".join(lines) + "\r\n").encode("ascii") + fields + b"\r\n"
     return head if head_only else head + body
+
+
+def strict_transport_security(max_age_s: float) -> bytes:
+    """The line that has browsers use https only, for so long (RFC 6797 section 6.1)."""
+    return b"Strict-Transport-Security: max-age=%d\r\n" % max_age_s
 
 
 def preferred_type(accept: bytes) -> str:

@@ -1,1 +1,1 @@
-"""The only place with sockets: streams, listeners, dialling, locks and deadlines."""
+"""The only place with sockets and ssl: streams, listeners, dialling, TLS, locks and deadlines."""

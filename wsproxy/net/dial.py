@@ -1,4 +1,4 @@
-"""Opening connections to upstream servers: TCP and unix sockets, names resolved per dial with a short cache.
+"""Opening connections to upstream servers: TCP, TLS and unix sockets, names resolved per dial with a short cache.
 
 Knows addresses and the kinds of failure; not what will be said over the connection.
 """
@@ -10,10 +10,11 @@ import os
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 
 from wsproxy.config.model import Address
-from wsproxy.net.stream import Stream
+from wsproxy.net.stream import FLUSH_TIMEOUT_S, Stream
+from wsproxy.net.tls import TlsError, client_context, server_name, tls_reason
 
 RESOLVED_FOR_S: Final = 5.0
 """How long a resolved name is used again: a burst of dials asks once, a changed record is seen within seconds."""
@@ -46,7 +47,7 @@ class Dialer:
             async with asyncio.timeout(timeout_s):
                 if self._address.unix_path:
                     return await self._dial_unix()
-                return await self._dial_tcp()
+                return await self._dial_tcp(self._tls_options(timeout_s))
         except TimeoutError:
             raise DialError(f"{self._address}: no connection within {timeout_s:g} s", timed_out=True) from None
 
@@ -74,12 +75,28 @@ class Dialer:
             except BlockingIOError:
                 await asyncio.sleep(BACKLOG_RETRY_S)
 
-    async def _dial_tcp(self) -> Stream:
+    def _tls_options(self, timeout_s: float) -> dict[str, Any]:
+        """Arguments of `create_connection`: none without TLS."""
+        address = self._address
+        if not address.tls:
+            return {}
+        try:
+            context = client_context(address.tls_verify, address.tls_ca)
+        except TlsError as error:
+            raise DialError(f"{address}: {error}") from None
+        return {
+            "ssl": context,
+            "server_hostname": server_name(address.host),
+            "ssl_handshake_timeout": timeout_s,
+            "ssl_shutdown_timeout": FLUSH_TIMEOUT_S,
+        }
+
+    async def _dial_tcp(self, tls_options: dict[str, Any]) -> Stream:
         loop = asyncio.get_running_loop()
         failure = "no address"
         for host in await self._resolve():
             try:
-                _, stream = await loop.create_connection(_factory(loop), host, self._address.port)
+                _, stream = await loop.create_connection(_factory(loop), host, self._address.port, **tls_options)
                 return stream
             except OSError as error:
                 failure = _reason(error)
@@ -116,7 +133,9 @@ def _is_literal(host: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The operating system's words, without address and number, which the caller has already said."""
+    """The operating system's or TLS's words, without address and number, which the caller has already said."""
+    if (reason := tls_reason(error)) is not None:
+        return reason
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:  # below: getaddrinfo's own numbers
         return os.strerror(error.errno).lower()
     if isinstance(error, OSError) and error.strerror:

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
+from wsproxy.net.accepted import connect
 from wsproxy.net.stream import Stream
 
 BACKLOG: Final = 4096
@@ -45,6 +46,22 @@ class Successor(Protocol):
 
 Serve = Callable[[Stream], Awaitable[Successor | None]]
 """Serves a connection to its end, or until a successor does, beside which what served before takes no memory."""
+
+
+class Entrance(Protocol):
+    """What a connection passes through before it is served."""
+
+    async def open(self, accepted: socket.socket, stream: Stream) -> None:
+        """Connect the stream to the socket. Raises OSError when the connection ends here, with the socket closed."""
+        ...
+
+    def leave(self, stream: Stream) -> None:
+        """The connection is over, whether it came in or not."""
+        ...
+
+    def close(self) -> None:
+        """End the connections that have not come in yet."""
+        ...
 
 
 class ListenError(Exception):
@@ -85,12 +102,20 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
 class Listener:
     """Accepts on its sockets while there is room, and owns the tasks of the connections it accepted."""
 
-    def __init__(self, name: str, sockets: list[socket.socket], serve: Serve, max_connections: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        sockets: list[socket.socket],
+        serve: Serve,
+        max_connections: int,
+        entrance: Entrance | None = None,
+    ) -> None:
         self.name = name
         self.connections = 0
         self._sockets = sockets
         self._serve = serve
         self._max_connections = max_connections
+        self._entrance = entrance
         self._accepting = False
         self._closed = asyncio.Event()
         self._warned_at = -WARN_EVERY_S
@@ -121,8 +146,10 @@ class Listener:
                 self.close()
 
     def close(self) -> None:
-        """Stop accepting and close the listening sockets; connections go on."""
+        """Stop accepting and close the listening sockets; connections that are served go on."""
         self._pause()
+        if self._entrance is not None:
+            self._entrance.close()
         for listening in self._sockets:
             listening.close()
         self._closed.set()
@@ -176,11 +203,10 @@ class Listener:
     async def _run_connection(self, accepted: socket.socket) -> None:
         stream = Stream(self._loop)
         try:
-            try:
-                await self._loop.connect_accepted_socket(lambda: stream, accepted)
-            except OSError:
-                accepted.close()
-                raise
+            if self._entrance is None:
+                await connect(accepted, stream)
+            else:
+                await self._entrance.open(accepted, stream)
             successor = await self._serve(stream)
             if successor is not None:
                 await successor.run()
@@ -190,5 +216,7 @@ class Listener:
             _logger.exception("%s: internal error in a session", self.name)
         finally:
             stream.close()
+            if self._entrance is not None:
+                self._entrance.leave(stream)
             self.connections -= 1
             self._resume()

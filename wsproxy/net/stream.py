@@ -148,6 +148,12 @@ class Stream(asyncio.Protocol, ByteStream):
         if self._reading_paused and len(self.buffer) < READ_HIGH_WATER_BYTES:
             self._resume_reading()
 
+    def hold(self) -> None:
+        """Read no more from the socket until the next `take`; the end of the peer is not seen before then either."""
+        if not self._reading_paused and not self.eof and not self.closed:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
     def _resume_reading(self) -> None:
         self._reading_paused = False
         if not self.closed:
@@ -220,12 +226,12 @@ class Stream(asyncio.Protocol, ByteStream):
         self.close()
 
     def shut_down_writing(self) -> None:
-        """Send the end of our side after what was written; the peer may go on sending. TLS closes whole instead."""
-        if not self.closed:
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-            else:
-                self.close()
+        """Send the end of our side after what was written; the peer may go on sending.
+
+        Over TLS this does nothing, as neither event loop can end one side alone: the end comes with `close`.
+        """
+        if not self.closed and self.transport.can_write_eof():
+            self.transport.write_eof()
 
     def close(self) -> None:
         """Flush what was written, then close; nothing more is read. The waiting reader, if any, is woken."""
@@ -233,6 +239,8 @@ class Stream(asyncio.Protocol, ByteStream):
             self.closed = True
             if (waiter := self._waiter) is not None and not waiter.done():
                 waiter.set_exception(BrokenResourceError())  # now, not when a slow peer has taken what is unsent
+            if (drainer := self._drainer) is not None and not drainer.done():
+                drainer.set_result(None)  # nobody need wait for what is flushed in the background
             if self.transport.get_write_buffer_size():
                 self.loop.call_later(FLUSH_TIMEOUT_S, self.abort)
             self.transport.close()
