@@ -147,10 +147,11 @@ class Relay:
             await self._hold_to_rates(source, scanner)
 
     async def _stall(self, source: Stream, sink: Stream) -> None:
-        """Wait until `sink` takes more; nobody reads `source` meanwhile, so its loss is told by `on_hangup`."""
+        """Wait until `sink` takes more. `source` is not read meanwhile: what it sends stays with it."""
         clock = source.loop.time
         started = clock()
-        source.on_hangup = self._hung_up
+        source.hold()
+        source.on_hangup = self._hung_up  # a reset shows when the other direction writes to it
         self._stalled_since = started if not self._stalls else self._stalled_since
         self._stalls += 1
         try:
@@ -215,11 +216,8 @@ class Relay:
         """The closing handshake, or a lost side's last words, have taken too long."""
         self.deadline = NEVER
         self._send(*self.state.force_close())
-        for stream in (self._client, self._upstream):
-            if stream.write_paused:
-                stream.abort()  # it takes nothing any more
-            else:
-                stream.close()
+        self._client.close()
+        self._upstream.close()
         if self._nap is not None:
             _wake(self._nap)
 

@@ -226,12 +226,12 @@ class Stream(asyncio.Protocol, ByteStream):
         self.close()
 
     def shut_down_writing(self) -> None:
-        """Send the end of our side after what was written; the peer may go on sending.
-
-        Over TLS this does nothing, as neither event loop can end one side alone: the end comes with `close`.
-        """
-        if not self.closed and self.transport.can_write_eof():
-            self.transport.write_eof()
+        """Send the end of our side after what was written; the peer may go on sending. TLS closes whole instead."""
+        if not self.closed:
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            else:
+                self.close()
 
     def close(self) -> None:
         """Flush what was written, then close; nothing more is read. The waiting reader, if any, is woken."""
