@@ -1,49 +1,44 @@
-"""The tiny backend behind the shipped proxy.ini: `python -m wsproxy.demo --listen 127.0.0.1:9001 [--name NAME]`.
-
-It knows nothing of the proxy. It is written as a user would write such a server, on anyio, h11 and the sans-I/O core of
-websockets, and it is a proving ground as well: slow answers, big ones, streamed ones, and two kinds of WebSocket.
-"""
+"""The demo's HTTP half, on anyio and h11: its connections, one request after the other, and its pages."""
 
 from __future__ import annotations
 
-import argparse
 import html
-import importlib.util
 import json
 import logging
-import resource
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
 from importlib.resources import files
+from typing import Final
 from urllib.parse import parse_qs
 
 import anyio
 import h11
-from anyio.abc import Listener, SocketAttribute, SocketStream
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request as Handshake
-from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
+from anyio.abc import Listener, SocketStream
+
+from wsproxy.demo.websocket import WebSocket
 
 log = logging.getLogger("wsproxy.demo")
 
-READ_BYTES = 64 * 1024  # as much as one socket read usually brings
-ECHO_PIECES = 2048  # what /echo keeps for a client that reads only when it has sent all; a piece is one read at most
-MESSAGE_BYTES = 16 * 1024 * 1024  # one WebSocket message is held in memory whole
-IDLE_TIMEOUT_S = 75.0  # longer than the proxy keeps an idle connection, so that it is never we who close it first
-LINGER_S = 2.0  # for a client to see our last words before the connection goes
-STOP_TIMEOUT_S = 3.0  # what a SIGTERM leaves to the exchanges in flight and to closing handshakes
-SLOWEST_S = 300.0  # /slow never holds a connection for longer
-BLOCK = bytes(range(256)) * 256  # what /big sends over and over
-RUDENESS = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, h11.RemoteProtocolError, OSError)
+READ_BYTES: Final = 64 * 1024  # as much as one socket read usually brings
+ECHO_PIECES: Final = 2048  # what /echo keeps for a client that reads only when it has sent all; one read at most each
+IDLE_TIMEOUT_S: Final = 75.0  # longer than the proxy keeps an idle connection, so that it is never we who close first
+LINGER_S: Final = 2.0  # for a client to see our last words before the connection goes
+STOP_TIMEOUT_S: Final = 3.0  # what a SIGTERM leaves to the exchanges in flight and to closing handshakes
+SLOWEST_S: Final = 300.0  # /slow never holds a connection for longer
+BLOCK: Final = bytes(range(256)) * 256  # what /big sends over and over
+RUDENESS: Final = (
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+    h11.RemoteProtocolError,
+    OSError,
+)
 """What a client does by leaving, breaking HTTP or never sending; none of it is a fault of this server."""
+REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
-REASONS = {status.value: status.phrase for status in HTTPStatus}
 Query = dict[str, list[str]]
 
 
@@ -149,7 +144,7 @@ class Connection:
         if request.method == b"GET" and (path in ("/ws", "/clock") or (upgrade and "echo" in path)):
             head = b"".join(b"%b: %b\r\n" % field for field in request.headers.raw_items())
             head = b"GET %b HTTP/1.1\r\n%b\r\n" % (request.target, head)
-            await WebSocket(self.demo, self.stream).run(head, self.http.trailing_data[0], path == "/clock")
+            await WebSocket(self.demo.stopping, self.stream).run(head, self.http.trailing_data[0], path == "/clock")
             return True
         try:
             if path.startswith("/status/"):
@@ -215,7 +210,7 @@ class Connection:
 
     async def index(self, _request: h11.Request, _query: Query) -> None:
         """A page that shows who serves it, and both WebSockets at work."""
-        page = files("wsproxy").joinpath("demo.html").read_text("utf-8")
+        page = files("wsproxy.demo").joinpath("page.html").read_text("utf-8")
         await self.reply(200, page.replace("NAME", html.escape(self.demo.name)), "text/html; charset=utf-8")
 
     async def hello(self, _request: h11.Request, _query: Query) -> None:
@@ -287,121 +282,3 @@ class Connection:
             await self.reply(int(code), f"{int(code)} from {self.demo.name}\n")
         else:
             await self.reply(404, "a status is a number from 200 to 599\n")
-
-
-class WebSocket:
-    """One WebSocket: an echo of all that comes in, or a clock that ticks once a second."""
-
-    def __init__(self, demo: Demo, stream: SocketStream) -> None:
-        self.demo = demo
-        self.stream = stream
-        self.protocol = ServerProtocol(
-            extensions=[ServerPerMessageDeflateFactory()],
-            max_size=MESSAGE_BYTES,
-            logger=logging.getLogger("wsproxy.demo.websocket"),
-        )
-        self.sending = anyio.Lock()
-
-    async def run(self, head: bytes, early: bytes, is_clock: bool) -> None:
-        """Shake hands over the request `head`, then serve; `early` is what the client sent right behind it."""
-        self.protocol.receive_data(head)
-        for handshake in self.protocol.events_received():
-            if isinstance(handshake, Handshake):
-                self.protocol.send_response(self.protocol.accept(handshake))
-        await self.flush()
-        if self.protocol.state is not OPEN:
-            return
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.say_goodbye)
-            if is_clock:
-                tasks.start_soon(self.tick)
-            self.protocol.receive_data(early)
-            await self.receive(is_clock)
-            tasks.cancel_scope.cancel()
-
-    async def receive(self, is_clock: bool) -> None:
-        """Read until the client's last byte, and send its messages back by the fragment, unless it is a clock."""
-        answer = {
-            Opcode.TEXT: self.protocol.send_text,
-            Opcode.BINARY: self.protocol.send_binary,
-            Opcode.CONT: self.protocol.send_continuation,
-        }
-        while True:
-            for frame in self.protocol.events_received():
-                if isinstance(frame, Frame) and frame.opcode in answer and not is_clock and self.protocol.state is OPEN:
-                    answer[frame.opcode](frame.data, frame.fin)
-            await self.flush()
-            with anyio.move_on_after(LINGER_S if self.protocol.close_expected() else None) as scope:
-                try:
-                    self.protocol.receive_data(await self.stream.receive(READ_BYTES))
-                except anyio.EndOfStream:
-                    self.protocol.receive_eof()
-                    return
-            if scope.cancelled_caught:
-                return
-
-    async def tick(self) -> None:
-        """Send the time once a second."""
-        while self.protocol.state is OPEN:
-            self.protocol.send_text(f"{datetime.now().astimezone():%H:%M:%S}".encode())
-            await self.flush()
-            await anyio.sleep(1)
-
-    async def say_goodbye(self) -> None:
-        """Close with 1001 when the server stops."""
-        await self.demo.stopping.wait()
-        if self.protocol.state is OPEN:
-            self.protocol.send_close(CloseCode.GOING_AWAY, "the server is stopping")
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Write what the protocol has ready: one task at a time, so that frames keep their order."""
-        async with self.sending:
-            for data in self.protocol.data_to_send():
-                await (self.stream.send(data) if data else self.stream.send_eof())
-
-
-async def listen(where: str) -> Listener[SocketStream]:
-    """Open `unix:/path` or `host:port`. Raises OSError, and ValueError for what is neither."""
-    if where.startswith("unix:"):
-        return await anyio.create_unix_listener(where.removeprefix("unix:"))
-    host, _, port = where.rpartition(":")
-    return await anyio.create_tcp_listener(local_host=host.strip("[]") or None, local_port=int(port))
-
-
-async def serve(where: str, name: str) -> None:
-    """Listen and serve until told to stop; a unix socket is removed afterwards."""
-    listener = await listen(where)
-    if not where.startswith("unix:"):  # the port is the system's choice if it was given as 0
-        where = f"{where.rpartition(':')[0]}:{listener.extra(SocketAttribute.local_port)}"  # noqa: S610  # no SQL here
-    log.info("%s listens on %s", name, where)
-    try:
-        await Demo(name).run(listener)
-    finally:
-        if where.startswith("unix:"):
-            await anyio.Path(where.removeprefix("unix:")).unlink(missing_ok=True)
-    log.info("%s has stopped", name)
-
-
-def main() -> None:
-    """Read the command line and serve."""
-    parser = argparse.ArgumentParser(prog="python -m wsproxy.demo", description="A tiny HTTP and WebSocket backend.")
-    parser.add_argument("--listen", default="127.0.0.1:9001", help="host:port (port 0: any) or unix:/path")
-    parser.add_argument("--name", help="what to call this backend (default: where it listens)")
-    arguments = parser.parse_args()
-    name = arguments.name or arguments.listen
-    if not (name.isascii() and name.isprintable()):
-        parser.error("--name must be printable ASCII: it is sent in a header field")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("wsproxy.demo.websocket").setLevel(logging.WARNING)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    try:
-        options = {"use_uvloop": importlib.util.find_spec("uvloop") is not None}
-        anyio.run(serve, arguments.listen, name, backend_options=options)
-    except (OSError, ValueError) as error:
-        sys.exit(f"cannot listen on {arguments.listen}: {error}")
-
-
-if __name__ == "__main__":
-    main()
