@@ -94,7 +94,8 @@ class Stream(asyncio.Protocol, ByteStream):
     def eof_received(self) -> bool:
         self.eof = True
         self._end_read(EndOfStream())
-        return True  # or the transport closes itself, and what we still have to write is lost
+        # Or the transport closes itself, and what we still have to write is lost. Over TLS it does so in any case.
+        return self.transport.can_write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self.eof = self.closed = self._lost = True
@@ -226,12 +227,12 @@ class Stream(asyncio.Protocol, ByteStream):
         self.close()
 
     def shut_down_writing(self) -> None:
-        """Send the end of our side after what was written; the peer may go on sending. TLS closes whole instead."""
-        if not self.closed:
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-            else:
-                self.close()
+        """Send the end of our side after what was written; the peer may go on sending.
+
+        Over TLS this does nothing, as neither event loop can end one side alone: the end comes with `close`.
+        """
+        if not self.closed and self.transport.can_write_eof():
+            self.transport.write_eof()
 
     def close(self) -> None:
         """Flush what was written, then close; nothing more is read. The waiting reader, if any, is woken."""
