@@ -68,17 +68,9 @@ class RunningGroup:
             else:
                 tasks.start_soon(self.managed.run)
 
-    async def health_changed(self, target: ProbeTarget, up: bool, reason: str) -> None:
-        """A verdict of the checker."""
+    async def health_changed(self, target: ProbeTarget, up: bool, reason: str) -> None:  # noqa: ARG002
+        """A verdict of the checker, which has logged it."""
         if isinstance(target, Backend):
-            _logger.log(
-                logging.INFO if up else logging.WARNING,
-                "%s: backend %s is %s (%s)",
-                self.group.name,
-                target.name,
-                "up" if up else "down",
-                reason,
-            )
             await self.group.set_up(target, up)
 
     async def server_ready(self, server: ServerSettings) -> None:

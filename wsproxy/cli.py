@@ -22,7 +22,7 @@ from wsproxy.config.errors import ConfigError
 from wsproxy.config.help import reference
 from wsproxy.config.model import Config
 from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
-from wsproxy.net.listen import raise_descriptor_limit
+from wsproxy.net.descriptors import raise_descriptor_limit
 from wsproxy.observe.logs import set_up_logging
 
 USAGE_ERROR = 2

@@ -48,6 +48,13 @@ INTERNAL = Failure(Side.PROXY, 500, "internal error")
 BODY_TIMEOUT = Failure(Side.CLIENT, 408, "the request body did not come in time")
 REQUEST_TIMEOUT = Failure(Side.UPSTREAM, 504, "the answer did not come in time", detail="longer than request_timeout")
 BODY_TOO_LARGE = Failure(Side.CLIENT, 413, "the request body is too large")
+NO_DESCRIPTORS = Failure(
+    Side.PROXY,
+    503,
+    "the proxy is overloaded",
+    detail="no file descriptor for a connection (ulimit -n)",
+    retry_after_s=1,
+)
 STOPPING = Failure(Side.PROXY, 503, "the proxy is stopping")
 
 

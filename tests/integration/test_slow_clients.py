@@ -7,7 +7,7 @@ import time
 from contextlib import AsyncExitStack
 
 from tests.integration.harness import LOST, connect, eventually, fetch, get, in_loop, ok, proxied
-from wsproxy.net.listen import raise_descriptor_limit
+from wsproxy.net.descriptors import raise_descriptor_limit
 
 CROWD = 2000
 """Connections of the slowloris."""

@@ -17,7 +17,8 @@ from anyio import EndOfStream
 
 from tests.fakes import run, settle, until
 from wsproxy.net import listen as listen_module
-from wsproxy.net.listen import Listener, ListenError, Serve, open_sockets, raise_descriptor_limit
+from wsproxy.net.descriptors import raise_descriptor_limit
+from wsproxy.net.listen import Listener, ListenError, Serve, open_sockets
 from wsproxy.net.stream import Stream
 
 Both = pytest.mark.parametrize("uvloop", [True, False], ids=["uvloop", "asyncio"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from anyio import BrokenResourceError, EndOfStream
 
@@ -18,6 +18,7 @@ from wsproxy.backend.upload import Upload
 from wsproxy.errors import (
     CLIENT_LEFT,
     INTERNAL,
+    NO_DESCRIPTORS,
     STOPPING,
     Failure,
     Retry,
@@ -29,10 +30,23 @@ from wsproxy.errors import (
 from wsproxy.exchange import BodyError, Exchange
 from wsproxy.http.codec import encode_request, encode_response, with_fields, with_host
 from wsproxy.http.messages import MalformedResponseError, ResponseHead
-from wsproxy.net.dial import DialError
+from wsproxy.net.dial import DialError, OutOfDescriptorsError
 from wsproxy.protection.retry import is_safe
 
 _logger = logging.getLogger("wsproxy.backend")
+
+INTERIM_LIMIT: Final = 64
+"""Interim answers to one request: progress notes (102) of minutes are fewer, and a server may not send without end."""
+
+
+def _ends_early(response: ResponseHead, upload: Upload, connection: UpstreamConnection) -> bool:
+    """Whether an answer that came before the end of the request's body is an answer without the rest of it.
+
+    A refusal is one, an answer that is there whole, and one that did not let the client begin. Any other may be made
+    of the body while that comes.
+    """
+    is_whole = 0 <= response.length <= len(connection.stream.buffer)
+    return response.status >= 300 or is_whole or upload.is_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +150,8 @@ class Worker:
             self._drop()
         try:
             connection = await self._home.connect(exchange.route.connect_timeout_s)
+        except OutOfDescriptorsError:
+            return NO_DESCRIPTORS
         except DialError as error:
             return connect_failed(str(error), error.timed_out)
         self._connection = connection
@@ -165,8 +181,8 @@ class Worker:
                     exchange.response = response
                     exchange.upstream = connection.detach()
                     return None
-            if upload is not None and response.status >= 300 and not upload.done:
-                exchange.keep_alive = False  # an early refusal: say so in the head, the rest of the body is not read
+            if upload is not None and not upload.done and _ends_early(response, upload, connection):
+                exchange.keep_alive = False  # say so in the head: the rest of the body is not read
             if exchange.answer_fields:
                 response = with_fields(response, exchange.answer_fields)
             if not connection.try_relay(response, exchange):
@@ -228,7 +244,11 @@ class Worker:
     ) -> ResponseHead:
         """Forward interim responses to clients that know them, and return the final one or the 101."""
         head = exchange.head
+        passed = 0
         while response.status < 200 and response.status != 101:
+            passed += 1
+            if passed > INTERIM_LIMIT:
+                raise MalformedResponseError("too many interim answers")
             wanted = head.minor_version > 0
             if response.status == 100:
                 wanted = wanted and upload is not None and head.expect_continue and not upload.continued

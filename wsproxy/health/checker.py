@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from wsproxy.config.model import Address, HealthSettings
 from wsproxy.health.probe import probe
 from wsproxy.health.verdict import VerdictState
+from wsproxy.net.dial import OutOfDescriptorsError
 
 log = logging.getLogger("wsproxy.health")
 
@@ -86,10 +87,14 @@ class HealthChecker:
         state = VerdictState(self._settings)
         with scope:
             while True:
-                reason = await self._probe(target.address, self._settings)
-                changed = state.success() if reason is None else state.failure()
-                if changed is not None:
-                    await self._tell(target, changed, reason or "answers again")
+                try:
+                    reason = await self._probe(target.address, self._settings)
+                except OutOfDescriptorsError as error:
+                    log.warning("%s cannot be probed: %s", target.name, error)
+                else:
+                    changed = state.success() if reason is None else state.failure()
+                    if changed is not None:
+                        await self._tell(target, changed, reason or "answers again")
                 await self._sleep(state.next_delay_s(self._rng))
 
     async def _tell(self, target: ProbeTarget, up: bool, reason: str) -> None:

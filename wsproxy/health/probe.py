@@ -23,7 +23,7 @@ from wsproxy.http.messages import (
     MalformedResponseError,
     ResponseHead,
 )
-from wsproxy.net.dial import Dialer, DialError
+from wsproxy.net.dial import Dialer, DialError, OutOfDescriptorsError
 from wsproxy.net.stream import Stream
 
 HEAD_BYTES: Final = 16 * 1024
@@ -39,10 +39,13 @@ async def probe(address: Address, settings: HealthSettings) -> str | None:
 
     Without a path a connection is enough. With one, `GET path` must answer 2xx, and if the body is a JSON object with
     a `status`, that must be 2xx too, as number or string. All of it within `timeout_s`.
+    Raises OutOfDescriptorsError when nobody could be asked.
     """
     with anyio.move_on_after(settings.timeout_s):
         try:
             stream = await Dialer(address).dial(settings.timeout_s)
+        except OutOfDescriptorsError:
+            raise  # says nothing of the server
         except DialError as error:
             if not error.timed_out:
                 return str(error).removeprefix(f"{address}: ")

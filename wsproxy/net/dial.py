@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from wsproxy.config.model import Address
+from wsproxy.net.descriptors import EXHAUSTED
 from wsproxy.net.stream import FLUSH_TIMEOUT_S, Stream
 from wsproxy.net.tls import TlsError, client_context, server_name, tls_reason
 
@@ -29,6 +30,10 @@ class DialError(Exception):
     def __init__(self, message: str, timed_out: bool = False) -> None:
         super().__init__(message)
         self.timed_out = timed_out
+
+
+class OutOfDescriptorsError(DialError):
+    """The want is ours, not the server's: no descriptor or no memory for a socket."""
 
 
 class Dialer:
@@ -53,7 +58,10 @@ class Dialer:
 
     async def _dial_unix(self) -> Stream:
         loop = asyncio.get_running_loop()
-        unconnected = socket.socket(socket.AF_UNIX)
+        try:
+            unconnected = socket.socket(socket.AF_UNIX)
+        except OSError as error:
+            raise OutOfDescriptorsError(f"{self._address}: {_reason(error)}") from None
         try:
             unconnected.setblocking(False)
             await self._connect_unix(unconnected)
@@ -100,6 +108,8 @@ class Dialer:
                 return stream
             except OSError as error:
                 failure = _reason(error)
+                if error.errno in EXHAUSTED:
+                    raise OutOfDescriptorsError(f"{self._address}: {failure}") from None
         self._forget()
         raise DialError(f"{self._address}: {failure}")
 
@@ -114,6 +124,8 @@ class Dialer:
             try:
                 found = await loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
             except (OSError, UnicodeError) as error:  # UnicodeError: a label that IDNA refuses
+                if isinstance(error, OSError) and error.errno in EXHAUSTED:
+                    raise OutOfDescriptorsError(f"{self._address}: {_reason(error)}") from None
                 raise DialError(f"{self._address}: name does not resolve ({_reason(error)})") from None
             self._resolved = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
             self._resolved_until = loop.time() + RESOLVED_FOR_S

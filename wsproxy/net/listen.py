@@ -9,15 +9,13 @@ clients wait in its backlog.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import resource
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final, Protocol
 
 from wsproxy.net.accepted import connect
+from wsproxy.net.descriptors import EXHAUSTED, DescriptorReserve
 from wsproxy.net.stream import Stream
 
 BACKLOG: Final = 4096
@@ -32,7 +30,6 @@ DESCRIPTOR_PAUSE_S: Final = 0.1
 WARN_EVERY_S: Final = 60.0
 """At the limit accepting pauses and resumes with each connection that ends: worth a line, but not one for each."""
 
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _logger = logging.getLogger("wsproxy.listen")
 
@@ -66,16 +63,6 @@ class Entrance(Protocol):
 
 class ListenError(Exception):
     """A listening socket could not be opened; str() names the address and the reason."""
-
-
-def raise_descriptor_limit() -> int:
-    """Raise RLIMIT_NOFILE to its hard limit and return it; a proxy holds two descriptors a connection."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-    return soft
 
 
 def open_sockets(host: str, port: int) -> list[socket.socket]:
@@ -117,6 +104,8 @@ class Listener:
         self._max_connections = max_connections
         self._entrance = entrance
         self._accepting = False
+        self._reserve = DescriptorReserve()
+        self._is_short = False  # of descriptors, when last looked at
         self._closed = asyncio.Event()
         self._warned_at = -WARN_EVERY_S
         self._resume_timer: asyncio.TimerHandle | None = None
@@ -158,7 +147,13 @@ class Listener:
         if self._resume_timer is not None:
             self._resume_timer.cancel()
             self._resume_timer = None
-        if not self._accepting and not self._closed.is_set() and self.connections < self._max_connections:
+        if self._accepting or self._closed.is_set() or self.connections >= self._max_connections:
+            return
+        if self._is_short:
+            self._is_short = self._reserve.is_touched()
+        if self._is_short:
+            self._resume_timer = self._loop.call_later(DESCRIPTOR_PAUSE_S, self._resume)
+        else:
             self._accepting = True
             for listening in self._sockets:
                 self._loop.add_reader(listening.fileno(), self._accept, listening)
@@ -183,16 +178,23 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in _EXHAUSTED:
+                if error.errno not in EXHAUSTED:
                     _logger.warning("%s: accept failed: %s", self.name, error.strerror)
                     return
-                self._warn(error.strerror or str(error))
-                self._pause()
-                self._resume_timer = self._loop.call_later(DESCRIPTOR_PAUSE_S, self._resume)
+                self._wait_for_descriptors(error.strerror or str(error))
                 return
             accepted.setblocking(False)
             self.connections += 1
             self.tasks.create_task(self._run_connection(accepted))
+            if self._reserve.is_touched_by(accepted.fileno()):
+                self._wait_for_descriptors("few file descriptors are left (ulimit -n)")
+                return
+
+    def _wait_for_descriptors(self, reason: str) -> None:
+        self._warn(reason)
+        self._pause()
+        self._is_short = True
+        self._resume_timer = self._loop.call_later(DESCRIPTOR_PAUSE_S, self._resume)
 
     def _warn(self, reason: str) -> None:
         now = self._loop.time()

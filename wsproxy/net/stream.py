@@ -12,6 +12,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from math import inf
 from typing import Any, Final
 
 from anyio import BrokenResourceError, EndOfStream
@@ -27,6 +28,9 @@ STALL_TIMEOUT_S: Final = 60.0
 """As nginx and most others have it; a frontend's `body_timeout` takes its place."""
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, zero seconds: close() sends RST
+
+_LAST_DATA_AT: Final = 52
+"""Where Linux's struct tcp_info holds tcpi_last_data_recv, in milliseconds: eight bytes and eleven numbers come first."""
 
 
 class ReadTimeoutError(Exception):
@@ -263,6 +267,18 @@ class Stream(asyncio.Protocol, ByteStream):
     def unsent_bytes(self) -> int:
         """How much the transport still holds in its write buffer."""
         return 0 if self.closed else self.transport.get_write_buffer_size()
+
+    def silent_for_s(self) -> float:
+        """How long ago the kernel got the peer's last byte; infinity where it does not say (only Linux does, of TCP).
+
+        Asked of the kernel because noting the time at every read would cost more than the rare question.
+        """
+        raw = self.transport.get_extra_info("socket")
+        try:
+            info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_AT + 4)
+            return float(struct.unpack_from("=I", info, _LAST_DATA_AT)[0] / 1000)
+        except (AttributeError, OSError, struct.error):  # no TCP_INFO here, or no such option on this kind of socket
+            return inf
 
     @property
     def peer(self) -> str:
