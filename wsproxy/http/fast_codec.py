@@ -154,11 +154,11 @@ def parse_response(raw_head: bytes, method: bytes) -> ResponseHead | None:
         kept.append(raw_head[position : field.start()])
         position = field.end()
     keep_alive = connection != b"close"
-    if method == b"HEAD" or status == 304:
-        length = 0
-    elif status == 204:
+    if status == 204:
         if length is not None:
             return None
+        length = 0
+    elif method == b"HEAD" or status == 304:
         length = 0
     elif length is None:
         length = UNTIL_CLOSE
