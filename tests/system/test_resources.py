@@ -116,6 +116,22 @@ async def test_two_thousand_connections_at_once_are_all_served(tmp_path: Path) -
 
 
 @in_loop
+async def test_a_crowd_that_holds_all_it_may_leaves_descriptors_to_reach_servers(tmp_path: Path) -> None:
+    """Cold pools and probes dial while 200 idle clients wait: no backend goes down for a want of ours."""
+    lines = "max_workers = 2\nmin_workers = 0\nworker_timeout = 1s\nhealth_check_interval = 100ms\nhealth_check_fall = 1"
+    async with RawServer(ok()) as server, spawned(tmp_path, http_route(server.port, lines=lines), files=64) as running:
+        crowd = await asyncio.gather(*(connect(running.port) for _ in range(200)))
+        await eventually(lambda: any("accepting pauses" in line for line in running.log))
+        for client in crowd[:3]:
+            await client.send(get())
+            assert (await client.response()).status == 200
+        for client in crowd:
+            await client.close()
+        assert await statuses(running, 20) == {200: 20}
+        assert not [line for line in running.log if "is down" in line]
+
+
+@in_loop
 async def test_out_of_descriptors_accepting_pauses_and_goes_on(tmp_path: Path) -> None:
     lines = "max_workers = 1\nmin_workers = 1"
     async with RawServer(ok()) as server, spawned(tmp_path, http_route(server.port, lines=lines), files=64) as running:
