@@ -118,7 +118,7 @@ async def test_two_thousand_connections_at_once_are_all_served(tmp_path: Path) -
 @in_loop
 async def test_a_crowd_that_holds_all_it_may_leaves_descriptors_to_reach_servers(tmp_path: Path) -> None:
     """Cold pools and probes dial while 200 idle clients wait: no backend goes down for a want of ours."""
-    lines = "max_workers = 2\nmin_workers = 0\nworker_timeout = 1s\nhealth_check_interval = 100ms\nhealth_check_fall = 1"
+    lines = "max_workers = 2\nmin_workers = 0\nhealth_check_interval = 100ms\nhealth_check_fall = 1"
     async with RawServer(ok()) as server, spawned(tmp_path, http_route(server.port, lines=lines), files=64) as running:
         crowd = await asyncio.gather(*(connect(running.port) for _ in range(200)))
         await eventually(lambda: any("accepting pauses" in line for line in running.log))
