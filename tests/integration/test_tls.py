@@ -90,9 +90,12 @@ async def test_a_request_over_tls_is_told_to_be_one() -> None:
 @in_loop
 async def test_a_client_library_over_tls() -> None:
     tls = frontend(pair("127.0.0.1"))
-    async with RawServer(ok(b"hello")) as server, site(tls + http_route(server.port)) as running:
-        async with httpx.AsyncClient(verify=client()) as web:
-            answers = [await web.get(f"https://127.0.0.1:{running.port}/{number}") for number in range(3)]
+    async with (
+        RawServer(ok(b"hello")) as server,
+        site(tls + http_route(server.port)) as running,
+        httpx.AsyncClient(verify=client()) as web,
+    ):
+        answers = [await web.get(f"https://127.0.0.1:{running.port}/{number}") for number in range(3)]
     assert [(reply.status_code, reply.text) for reply in answers] == [(200, "hello")] * 3
 
 
@@ -102,13 +105,16 @@ async def test_versions_and_the_protocol_that_is_agreed_on(version: ssl.TLSVersi
     context = client()
     context.minimum_version = context.maximum_version = version
     context.set_alpn_protocols(["h2", "http/1.1"])
-    async with RawServer(ok()) as server, site(tls_frontend() + http_route(server.port)) as running:
-        async with await connect_tls(running.port, context) as wire:
-            connection = wire._writer.get_extra_info("ssl_object")
-            assert connection.selected_alpn_protocol() == "http/1.1"
-            assert connection.version() == version.name.replace("_", ".")
-            await wire.send(get())
-            assert (await wire.response()).status == 200
+    async with (
+        RawServer(ok()) as server,
+        site(tls_frontend() + http_route(server.port)) as running,
+        await connect_tls(running.port, context) as wire,
+    ):
+        connection = wire._writer.get_extra_info("ssl_object")
+        assert connection.selected_alpn_protocol() == "http/1.1"
+        assert connection.version() == version.name.replace("_", ".")
+        await wire.send(get())
+        assert (await wire.response()).status == 200
 
 
 @in_loop
@@ -202,13 +208,16 @@ async def test_a_stop_does_not_wait_for_handshakes() -> None:
 @in_loop
 async def test_an_early_refusal_reaches_a_client_that_is_still_sending() -> None:
     text = tls_frontend("max_body_size = 1k")
-    async with RawServer(ok()) as server, site(text + http_route(server.port)) as running:
-        async with await connect_tls(running.port, client()) as wire:
-            await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + b"x" * 30_000)
-            response = await wire.response()
-            assert (response.status, response.field(b"connection")) == (413, b"close")
-            await wire.send(b"x" * 30_000)
-            assert await wire.rest() == b"", "the answer is not taken back by a reset"
+    async with (
+        RawServer(ok()) as server,
+        site(text + http_route(server.port)) as running,
+        await connect_tls(running.port, client()) as wire,
+    ):
+        await wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + b"x" * 30_000)
+        response = await wire.response()
+        assert (response.status, response.field(b"connection")) == (413, b"close")
+        await wire.send(b"x" * 30_000)
+        assert await wire.rest() == b"", "the answer is not taken back by a reset"
 
 
 @in_loop
@@ -220,10 +229,13 @@ async def test_large_bodies_pass_both_ways() -> None:
         request = await wire.request()
         await wire.send(ok(request.body))
 
-    async with RawServer(script) as server, site(tls_frontend() + http_route(server.port)) as running:
-        async with await connect_tls(running.port, client()) as wire:
-            await wire.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + body)
-            assert (await wire.response()).body == body
+    async with (
+        RawServer(script) as server,
+        site(tls_frontend() + http_route(server.port)) as running,
+        await connect_tls(running.port, client()) as wire,
+    ):
+        await wire.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + body)
+        assert (await wire.response()).body == body
 
 
 @in_loop
@@ -327,9 +339,12 @@ def test_settings_compare_by_files_alone() -> None:
 async def test_answers_that_come_while_the_client_does_not_read_are_flushed_at_the_end() -> None:
     body = os.urandom(2 * 1024 * 1024)
     server_answer = answer(ok(body, b"Connection: close"))
-    async with RawServer(server_answer) as server, site(tls_frontend() + http_route(server.port)) as running:
-        async with await connect_tls(running.port, client()) as wire:
-            await wire.send(get(b"/", b"Connection: close"))
-            await eventually(lambda: server.opened == 1)
-            assert (await wire.response()).body == body
-            assert await wire.rest() == b""
+    async with (
+        RawServer(server_answer) as server,
+        site(tls_frontend() + http_route(server.port)) as running,
+        await connect_tls(running.port, client()) as wire,
+    ):
+        await wire.send(get(b"/", b"Connection: close"))
+        await eventually(lambda: server.opened == 1)
+        assert (await wire.response()).body == body
+        assert await wire.rest() == b""
