@@ -168,7 +168,7 @@ class Relay:
             messages.wait_s(scanner.messages, now) if messages else 0.0,
             data_bytes.wait_s(scanner.data_bytes, now) if data_bytes else 0.0,
         )
-        if wait_s <= 0 or source.closed:
+        if wait_s <= 0 or source.eof or source.closed:
             return
         if self._owner.settings.rate_action == "close":
             self.begin_close(POLICY, GOING_AWAY, "too many messages")
@@ -242,6 +242,8 @@ class Relay:
     def _hung_up(self) -> None:
         """A side has left while we were not reading it: what it sent last may still pass, but not for ever."""
         self._expire_in(CLOSE_TIMEOUT_S)
+        if self._nap is not None:
+            _wake(self._nap)
 
     async def _end(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
         """This direction can go on no more: because `source` has ended, or because `sink` takes nothing."""
