@@ -389,7 +389,8 @@ def logged() -> Iterator[LogLines]:
     """Collect the product's log lines."""
     logger = logging.getLogger("wsproxy")
     handler = LogLines()
-    level, logger.level = logger.level, logging.INFO
+    level = logger.level
+    logger.setLevel(logging.INFO)  # not by assignment: children keep what they once found enabled
     logger.addHandler(handler)
     try:
         yield handler
