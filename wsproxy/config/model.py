@@ -62,6 +62,7 @@ class HealthSettings:
     timeout_s: float = 2.0
     fall: int = 3
     rise: int = 2
+    kind: Literal["http", "websocket"] = "http"
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,7 @@ HEALTH: Final = Table(
     (
         Key("enable_health_check", BOOLEAN, "no", "probe with GET health_check_path, not a mere connect", field=""),
         Key("health_check_path", PROBE_TARGET, "/healthCheck", "what the probe asks for", field="path"),
+        Key("health_check_type", choice("http", "websocket"), "http", "GET, or handshake and ping", field="kind"),
         Key("health_check_interval", DURATION, "10s", "time between two probes", field="interval_s"),
         Key("health_check_timeout", DURATION, "2s", "time a probe may take", field="timeout_s"),
         Key("health_check_fall", integer(1, 100), "3", "failed probes in a row that take a server out", field="fall"),

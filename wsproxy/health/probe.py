@@ -14,6 +14,7 @@ import anyio
 
 from wsproxy import __version__
 from wsproxy.config.model import Address, HealthSettings
+from wsproxy.health.websocket_probe import ask_websocket
 from wsproxy.http.chunked import ChunkedDecoder
 from wsproxy.http.codec import read_response_head
 from wsproxy.http.messages import (
@@ -38,7 +39,8 @@ async def probe(address: Address, settings: HealthSettings) -> str | None:
     """Return None when the server is healthy, else why not, in words for a log line ("connection refused").
 
     Without a path a connection is enough. With one, `GET path` must answer 2xx, and if the body is a JSON object with
-    a `status`, that must be 2xx too, as number or string. All of it within `timeout_s`.
+    a `status`, that must be 2xx too, as number or string; the kind `websocket` wants a 101 and a Pong instead. All of
+    it within `timeout_s`.
     Raises OutOfDescriptorsError when nobody could be asked.
     """
     with anyio.move_on_after(settings.timeout_s):
@@ -51,7 +53,10 @@ async def probe(address: Address, settings: HealthSettings) -> str | None:
                 return str(error).removeprefix(f"{address}: ")
         else:
             try:
-                return await _ask(stream, address, settings.path) if settings.path else None
+                if settings.path is None:
+                    return None
+                ask = ask_websocket if settings.kind == "websocket" else _ask
+                return await ask(stream, address, settings.path)
             finally:
                 stream.abort()  # nothing is owed to either side any more
     return f"timed out after {settings.timeout_s:g} s"
