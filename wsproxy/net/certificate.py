@@ -49,9 +49,9 @@ def read_certificate(pem: str) -> Certificate:
 
 
 def _read(der: bytes) -> Certificate:
-    _, certificate = next(_elements(der))
-    _, to_be_signed = next(_elements(certificate))
-    fields = list(_elements(to_be_signed))
+    _, certificate = _elements(der)[0]
+    _, to_be_signed = _elements(certificate)[0]
+    fields = _elements(to_be_signed)
     if fields[0][0] == _VERSION:
         del fields[0]
     _, _, _, (_, validity), *rest = fields  # serial number, algorithm, issuer, validity
@@ -65,7 +65,7 @@ def _names(extensions: bytes) -> Iterator[str]:
         for _, extension in _elements(listed):
             (_, oid), *_, (_, value) = _elements(extension)  # between them whether it is critical
             if oid == _SUBJECT_ALT_NAME:
-                for tag, name in _elements(next(_elements(value))[1]):
+                for tag, name in _elements(_elements(value)[0][1]):
                     if tag == _DNS_NAME:
                         yield name.decode("ascii").lower()
 
@@ -79,8 +79,9 @@ def _time(tag: int, content: bytes) -> datetime:
     return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
 
 
-def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
+def _elements(data: bytes) -> list[tuple[int, bytes]]:
     """The elements one after the other, as (tag, content). Raises IndexError, ValueError."""
+    elements: list[tuple[int, bytes]] = []
     at = 0
     while at < len(data):
         tag, length = data[at], data[at + 1]
@@ -92,5 +93,6 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
         content = data[at : at + length]
         if len(content) < length:
             raise ValueError("cut off")
-        yield tag, content
+        elements.append((tag, content))
         at += length
+    return elements
