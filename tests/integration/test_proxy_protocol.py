@@ -52,9 +52,7 @@ async def test_the_announced_address_is_the_clients(header: bytes, client: bytes
         if in_one_piece:
             await wire.send(header + get())
         else:
-            for byte in header + get():
-                await wire.send(bytes((byte,)))
-                await asyncio.sleep(0)
+            await wire.send(*(bytes((byte,)) for byte in header + get()))
         assert (await wire.response()).body == client
         await wire.send(get())
         assert (await wire.response()).body == client, "a connection has one client"
