@@ -6,7 +6,6 @@ import asyncio
 import functools
 import socket
 from collections import Counter
-from contextlib import suppress
 
 import anyio
 import pytest
@@ -216,9 +215,9 @@ async def test_a_client_that_leaves_in_the_middle_ends_the_request_upstream() ->
 
 @pytest.mark.parametrize("kept", [False, True])
 @in_loop
-async def test_a_client_that_left_before_it_was_looked_at_holds_no_worker(kept: bool) -> None:
+async def test_a_client_that_ends_its_side_with_its_request_is_served(kept: bool) -> None:
     gate = Gate()
-    async with proxied(gate, "max_workers = 1\nqueue_timeout = 1s") as (_, running):
+    async with proxied(gate, "max_workers = 1\nqueue_timeout = 1s") as (server, running):
         loop = asyncio.get_running_loop()
         with socket.create_connection(("127.0.0.1", running.port)) as hasty:
             hasty.setblocking(False)
@@ -227,11 +226,24 @@ async def test_a_client_that_left_before_it_was_looked_at_holds_no_worker(kept: 
                 await loop.sock_sendall(hasty, get())
                 assert (await loop.sock_recv(hasty, 1000)).endswith(b"fine")
                 gate.open.clear()
-            hasty.send(get())
+            hasty.send(get(b"/last"))
             hasty.shutdown(socket.SHUT_WR)  # both in one turn of the loop, so both arrive in one
-            with suppress(ConnectionError):
-                assert await loop.sock_recv(hasty, 1) == b""
+            await eventually(lambda: b"GET /last HTTP/1.1" in server.requests)
+            gate.open.set()
+            assert (await loop.sock_recv(hasty, 1000)).endswith(b"fine")
+            assert await loop.sock_recv(hasty, 1) == b""
         await eventually(lambda: running.sessions == 0)
-        await eventually(lambda: running.pool().in_flight == 0)
-        gate.open.set()
-        assert (await fetch(running.port)).status == 200
+
+
+@in_loop
+async def test_a_client_that_leaves_with_its_request_holds_no_worker_once_that_shows() -> None:
+    async def script(wire: Wire) -> None:
+        request = await wire.request()
+        await wire.send(ok(b"x" * 1000) if request.target == b"/after" else b"HTTP/1.1 200 OK\r\n\r\nan endless stream")
+        await wire.rest()
+
+    async with proxied(script, "max_workers = 1") as (_, running):
+        with socket.create_connection(("127.0.0.1", running.port)) as hasty:
+            hasty.send(get())
+        await eventually(lambda: running.sessions == running.pool().in_flight == 0)
+        assert (await fetch(running.port, b"/after")).status == 200

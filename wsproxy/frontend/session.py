@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from anyio import BrokenResourceError, EndOfStream
 
-from wsproxy.errors import CLIENT_LEFT, REQUEST_TIMEOUT, STOPPING, Failure
+from wsproxy.errors import BODY_TOO_LARGE, CLIENT_LEFT, REQUEST_TIMEOUT, STOPPING, Failure
 from wsproxy.exchange import Exchange
 from wsproxy.frontend.body import ClientBody
 from wsproxy.frontend.forward import forward
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.websocket import open_websocket
 from wsproxy.http.forwarded import identity_fields
+from wsproxy.http.last_hop import last_hop_answer
 from wsproxy.http.messages import UNTIL_CLOSE, MalformedRequestError, RequestHead, field_values
 from wsproxy.http.redirects import HttpsRequiredError, https_required
 from wsproxy.http.repeats import RequestReader
@@ -37,6 +38,12 @@ ReadHead = Callable[[bytes], tuple[RequestHead, int] | None]
 LINGER_BYTES: Final = 64 * 1024
 LINGER_S: Final = 2.0
 """What is still read of a client that was told to go away, so that it sees the answer and no reset (RFC 9112 9.6)."""
+
+ENDED_WITH_REQUEST_S: Final = 0.004
+"""An end that follows the request's last byte so closely was sent without waiting for anything: one tick of the
+kernel's clock, which counts no finer."""
+LOOK_S: Final = 0.25
+"""How often it is looked whether a client that has ended its side is still there: as often as at deadlines."""
 
 
 class ClientSession:
@@ -82,6 +89,8 @@ class ClientSession:
         read = RequestReader(frontend.limits).read
         keepalive_s, header_s = frontend.settings.keepalive_timeout_s, frontend.settings.header_timeout_s
         frontend.enter(self)
+        if stream.eof:
+            self._hung_up()
         try:
             while True:
                 try:
@@ -94,15 +103,19 @@ class ClientSession:
                     self.deadline = NEVER
                     head, size = parsed
                     stream.consume(size)
+                    if head.max_forwards == 0:
+                        if await self._answer_as_last_hop(head):
+                            continue
+                        return None
                     route = self._route(head)
+                    self._requests += 1
+                    exchange = self._make_exchange(head, route)
                 except MalformedRequestError as error:
                     await self._refuse(error.status, str(error))
                     return None
                 except HttpsRequiredError as error:
                     await self._refuse(error.status, str(error), error.fields)
                     return None
-                self._requests += 1
-                exchange = self._make_exchange(head, route)
                 if route.relays is None:
                     await forward(exchange, route)
                 elif (relay := await open_websocket(exchange, route, route.relays, self)) is not None:
@@ -171,10 +184,26 @@ class ClientSession:
         self._hung_up()
 
     def _hung_up(self) -> None:
-        """The client left while an answer is under way: nobody is left to give it to."""
-        if (exchange := self.exchange) is not None:
-            self._stream.abort()
+        """The client left while an answer is under way: nobody is left to give it to.
+
+        One that ended its side right with its request (`printf … | nc -N`) waits for the answer: it is served as long
+        as the connection is not lost as well.
+        """
+        stream = self._stream
+        if not stream.closed and (self.exchange is None or stream.silent_for_s() < ENDED_WITH_REQUEST_S):
+            stream.on_hangup = self._hung_up
+            self._look_for_reset()
+        elif (exchange := self.exchange) is not None:
+            stream.abort()
             exchange.abandon()
+
+    def _look_for_reset(self) -> None:
+        """Now and then until the session is over: after its end has been read, no loop tells of a client's reset."""
+        stream = self._stream
+        if stream.is_reset:
+            stream.abort()  # which calls `_hung_up`
+        elif self in self._frontend.sessions:
+            stream.loop.call_later(LOOK_S, self._look_for_reset)
 
     # One request.
 
@@ -215,10 +244,13 @@ class ClientSession:
         return route
 
     def _make_exchange(self, head: RequestHead, route: Route) -> Exchange:
+        """Raises MalformedRequestError(413) for a body that says by itself that it is too large."""
         frontend = self._frontend
         body: ClientBody | None = None
         if head.length:
             limit_bytes = frontend.settings.max_body_size_bytes
+            if limit_bytes is not None and head.length > limit_bytes:
+                raise MalformedRequestError(BODY_TOO_LARGE.status, BODY_TOO_LARGE.message)
             body = ClientBody(self._stream, head.length, limit_bytes, head.method in IDEMPOTENT, self)
         request_id = frontend.next_request_id()
         exchange = Exchange(head, body, self._stream, route.settings, self._identity_lines(head, request_id))
@@ -292,6 +324,19 @@ class ClientSession:
         if not keep_alive:
             await self._end(unread=True)
         return keep_alive
+
+    async def _answer_as_last_hop(self, head: RequestHead) -> bool:
+        """An OPTIONS or TRACE that may go no further; True when the connection may go on."""
+        frontend = self._frontend
+        self._requests += 1
+        if frontend.access is not None:
+            frontend.access.refused(200, "Max-Forwards is 0", self.peer, frontend.next_request_id())
+        over = frontend.stopping or self._requests >= frontend.settings.keepalive_requests
+        close = bool(head.length) or over or not head.keep_alive
+        self._stream.write(last_hop_answer(head, close))
+        if close:
+            await self._end(unread=bool(head.length or self._stream.buffer))
+        return not close
 
     async def _refuse(self, status: int, message: str, fields: bytes = b"") -> None:
         """Answer a request that goes nowhere, and end the connection."""

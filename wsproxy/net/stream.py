@@ -29,8 +29,11 @@ STALL_TIMEOUT_S: Final = 60.0
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, zero seconds: close() sends RST
 
-_LAST_DATA_AT: Final = 52
-"""Where Linux's struct tcp_info holds tcpi_last_data_recv, in milliseconds: eight bytes and eleven numbers come first."""
+_TCP_INFO: Final = struct.Struct("=B51xI")
+"""Of Linux's struct tcp_info: tcpi_state, and behind seven bytes and eleven numbers tcpi_last_data_recv (ms)."""
+
+_CLOSED_STATE: Final = 7
+"""TCP_CLOSE, which a connection whose end was sent and received reaches early only by a reset."""
 
 
 class ReadTimeoutError(Exception):
@@ -273,12 +276,23 @@ class Stream(asyncio.Protocol, ByteStream):
 
         Asked of the kernel because noting the time at every read would cost more than the rare question.
         """
+        return self._tcp_info()[1] / 1000
+
+    @property
+    def is_reset(self) -> bool:
+        """Whether the peer has reset the connection, which nobody is told of behind an end that has been read."""
+        return self.closed or self._tcp_info()[0] == _CLOSED_STATE
+
+    def _tcp_info(self) -> tuple[int, float]:
+        """The connection's state and the milliseconds since its last byte came."""
         raw = self.transport.get_extra_info("socket")
         try:
-            info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_AT + 4)
-            return float(struct.unpack_from("=I", info, _LAST_DATA_AT)[0] / 1000)
+            found: tuple[int, int] = _TCP_INFO.unpack(
+                raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+            )
         except (AttributeError, OSError, struct.error):  # no TCP_INFO here, or no such option on this kind of socket
-            return inf
+            return 0, inf
+        return found
 
     @property
     def peer(self) -> str:
