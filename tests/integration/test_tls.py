@@ -17,6 +17,7 @@ from websockets.asyncio.client import connect as websocket_connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from tests.certificates import Authority
+from tests.descriptors import open_sockets
 from tests.integration.harness import (
     Message,
     RawServer,
@@ -187,13 +188,13 @@ async def test_a_silent_client_gets_header_timeout() -> None:
 @in_loop
 async def test_clients_that_leave_inside_a_handshake_leave_nothing_behind() -> None:
     async with site(tls_frontend() + http_route(1)) as running:
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_sockets()
         for size in (0, 1, 3, 11, 60):
             wire = await connect(running.port)
             await wire.send((b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"r" * 60)[:size])
             wire.reset()
         await eventually(lambda: running.connections == 0)
-        await eventually(lambda: len(os.listdir("/proc/self/fd")) == before)
+        await eventually(lambda: open_sockets() == before)
 
 
 @in_loop

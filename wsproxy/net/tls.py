@@ -142,5 +142,5 @@ def tls_reason(error: BaseException) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"tls: {(error.reason or 'failure').lower().replace('_', ' ')}"
+        return f"tls: {(getattr(error, 'reason', None) or 'failure').lower().replace('_', ' ')}"
     return None
