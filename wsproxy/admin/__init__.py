@@ -1,0 +1,1 @@
+"""The admin listener: API, metrics endpoint and live dashboard, with who may use them."""

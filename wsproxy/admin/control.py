@@ -1,0 +1,143 @@
+"""What the admin API may ask of the proxy that runs, in one process or in many.
+
+Knows snapshots and no running object. Whoever implements it looks names up, does what is asked or raises, and returns
+plain data; every method is async because over several processes the answer comes from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from wsproxy.observe.snapshot import BackendFigures, SessionFigures, Snapshot
+
+
+class ControlError(Exception):
+    """What was asked for cannot be done; `status` is the answer, str() says why to an operator."""
+
+    status = 400
+
+
+class UnknownError(ControlError):
+    """There is no such group, backend or session."""
+
+    status = 404
+
+
+class ConflictError(ControlError):
+    """It is there already, or its state rules that out."""
+
+    status = 409
+
+
+class NotBuiltError(ControlError):
+    """This proxy has nothing of the kind (no cache, no scaling)."""
+
+    status = 501
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadReport:
+    """What a reload did, or with `dry_run` would do. problems: why the file was refused, each with file:line."""
+
+    done: bool
+    kept: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A backend that was let go, and what it still holds."""
+
+    backend: BackendFigures
+    requests: int
+    websockets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which WebSockets are meant: all that fit each field that is set."""
+
+    route: str | None = None
+    group: str | None = None
+    backend: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """What can be switched off and on at run time; None where there is no such thing."""
+
+    monitoring: bool = True
+    scaling: bool | None = None
+
+
+class Control(Protocol):
+    """The proxy as an operator sees it. All methods raise ControlError.
+
+    A backend is named by its group and either its name or its address as written in `/status`.
+    """
+
+    async def snapshot(self) -> Snapshot:
+        """Everything at this moment."""
+        ...
+
+    async def sessions(self, selection: Selection, limit: int) -> Sequence[SessionFigures]:
+        """The WebSockets that fit, the longest idle first, at most `limit`."""
+        ...
+
+    async def is_ready(self) -> str | None:
+        """None while traffic is welcome, else why not."""
+        ...
+
+    def config(self) -> dict[str, Any]:
+        """The running configuration with its secrets masked, as JSON can hold it."""
+        ...
+
+    async def add_backend(self, group: str | None, url: str, weight: int) -> BackendFigures:
+        """Take a server in. ConflictError if the group has its address."""
+        ...
+
+    async def remove_backend(self, group: str | None, url: str) -> Leaving:
+        """Let a server go: nothing new, and what it has ends in peace."""
+        ...
+
+    async def enable_backend(self, group: str | None, backend: str) -> BackendFigures:
+        """Have it take traffic again."""
+        ...
+
+    async def disable_backend(self, group: str | None, backend: str) -> BackendFigures:
+        """Give it nothing new; its WebSockets stay."""
+        ...
+
+    async def drain_backend(self, group: str | None, backend: str) -> BackendFigures:
+        """Give it nothing new, and close its WebSockets with 1012 at their route's pace."""
+        ...
+
+    async def set_weight(self, group: str | None, backend: str, weight: int) -> BackendFigures:
+        """Change its share."""
+        ...
+
+    async def close_session(self, session: str, code: int, reason: str) -> None:
+        """Close one WebSocket, with this code to its client."""
+        ...
+
+    async def drain_sessions(self, selection: Selection) -> int:
+        """Close all that fit with 1012 at their route's pace; how many they are."""
+        ...
+
+    async def purge_cache(self) -> int:
+        """Forget all answers that are kept; how many they were. NotBuiltError without a cache."""
+        ...
+
+    async def switch(self, monitoring: bool | None, scaling: bool | None) -> Switches:
+        """Switch on or off what is not None. NotBuiltError for what is not there."""
+        ...
+
+    async def reload(self, dry_run: bool) -> ReloadReport:
+        """Read the file again; with `dry_run` say only what that would do."""
+        ...

@@ -1,0 +1,222 @@
+"""What the proxy is and has done, at one moment: the one shape that metrics, admin API and dashboard are made of.
+
+Plain data, without a reference into what runs; counters only grow while the process lives, all other figures are of the
+moment. Durations in seconds, sizes in bytes, `at` in seconds of the loop's clock unless a field says Unix time. Names
+come from the configuration and from what an operator added, never from a request. Snapshots of several processes of one
+configuration become one with `merged`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from wsproxy.observe.histogram import NO_DURATIONS, Durations
+
+BackendState = Literal["up", "down", "disabled", "draining"]
+"""`up` and `down` are the health checks' word on an enabled backend; `disabled` and `draining` an operator's."""
+
+Phase = Literal["starting", "running", "stopping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The requests of one route that one backend answered (or none: "") with one status code.
+
+    total: from the head's arrival to the last byte given to the client's socket. first_byte: to the answer's head.
+    """
+
+    backend: str
+    code: int
+    total: Durations
+    first_byte: Durations
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What one side of a route's WebSockets has sent: messages (texts among them), payload bytes, pings and pongs."""
+
+    messages: int = 0
+    texts: int = 0
+    data_bytes: int = 0
+    pings: int = 0
+    pongs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketFigures:
+    """The WebSockets of one route.
+
+    open: by backend. handshakes: by result. closes: by (initiator, code). lived_s: of those that have ended.
+    round_trip_s: the sum of all answered pings of ours. paused_s: time for which a side was not read because the other
+    took nothing. drained: told to go by a drain.
+    """
+
+    open: dict[str, int] = field(default_factory=dict)
+    handshakes: dict[str, int] = field(default_factory=dict)
+    closes: dict[tuple[str, int], int] = field(default_factory=dict)
+    client: Carried = Carried()
+    upstream: Carried = Carried()
+    ended: int = 0
+    lived_s: float = 0.0
+    drained: int = 0
+    reconnects: int = 0
+    round_trips: int = 0
+    round_trip_s: float = 0.0
+    paused_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFigures:
+    """One route. retries: attempts after the first. websockets: None for an `[http…]` route."""
+
+    name: str
+    kind: str
+    group: str
+    answered: tuple[Answered, ...] = ()
+    retries: int = 0
+    websockets: WebSocketFigures | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """The worker pool of one backend.
+
+    workers: now, idle among them. queue: exchanges that wait now. oldest_wait_s: how long the first of them has waited.
+    opened: connections. reused: requests over a connection that was there. stale: reused connections that turned out to
+    be closed. exchanges: taken by a worker. failed: by whose fault ("client", "upstream", "proxy").
+    queue_wait: of those that had to wait. connect: of connections that opened.
+    """
+
+    workers: int = 0
+    idle: int = 0
+    min_workers: int = 0
+    max_workers: int = 0
+    queue: int = 0
+    queue_size: int = 0
+    oldest_wait_s: float = 0.0
+    grown: int = 0
+    shrunk: int = 0
+    exchanges: int = 0
+    opened: int = 0
+    reused: int = 0
+    stale: int = 0
+    connect_failures: int = 0
+    queue_timeouts: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    queue_wait: Durations = NO_DURATIONS
+    connect: Durations = NO_DURATIONS
+
+
+@dataclass(frozen=True, slots=True)
+class HealthFigures:
+    """What the probes of one backend say. flips: changes of the verdict. reason: of the last bad probe, or ""."""
+
+    up: bool = True
+    good: int = 0
+    bad: int = 0
+    flips: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendFigures:
+    """One backend. url: as a person would write it. websockets: the relays that hold a lease on it now.
+
+    added: by an operator at run time, so not in the file.
+    """
+
+    group: str
+    name: str
+    url: str
+    state: BackendState = "up"
+    weight: int = 1
+    websockets: int = 0
+    added: bool = False
+    pool: PoolFigures = PoolFigures()
+    health: HealthFigures = HealthFigures()
+
+    @property
+    def current_connections(self) -> int:
+        """What keeps it busy now: requests that a worker carries, and WebSockets."""
+        return self.pool.workers - self.pool.idle + self.websockets
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFigures:
+    """The backends of one group. waiting: requests for which no queue has room."""
+
+    name: str
+    waiting: int = 0
+    backends: tuple[BackendFigures, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FrontendFigures:
+    """One listener. connections: now, WebSockets among them. refused: requests that found no route, by code."""
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    connections: int = 0
+    max_connections: int = 0
+    accepted: int = 0
+    requests: int = 0
+    refused: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadFigures:
+    """Reloads: how many took effect and how many were refused; `sessions_kept`, `sessions_drained` over all of them."""
+
+    done: int = 0
+    refused: int = 0
+    sessions_kept: int = 0
+    sessions_drained: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFigures:
+    """One OS process. started_at: Unix time. lag_s: the longest delay of the event loop in the last seconds."""
+
+    pid: int
+    started_at: float
+    cpu_s: float = 0.0
+    memory_bytes: int = 0
+    descriptors: int = 0
+    max_descriptors: int = 0
+    lag_s: float = 0.0
+    log_lines_dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything but the single WebSockets. at: Unix time."""
+
+    at: float
+    version: str
+    phase: Phase = "running"
+    frontends: tuple[FrontendFigures, ...] = ()
+    routes: tuple[RouteFigures, ...] = ()
+    groups: tuple[GroupFigures, ...] = ()
+    reloads: ReloadFigures = ReloadFigures()
+    processes: tuple[ProcessFigures, ...] = ()
+
+    def backends(self) -> list[BackendFigures]:
+        """Those of all groups, in the order of the configuration."""
+        return [backend for group in self.groups for backend in group.backends]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFigures:
+    """One WebSocket. id: unique over all processes. round_trip_s: of the client's last answered ping, or None."""
+
+    id: str
+    route: str
+    backend: str
+    peer: str
+    age_s: float
+    idle_s: float
+    closing: bool
+    client: Carried
+    upstream: Carried
+    round_trip_s: float | None = None
