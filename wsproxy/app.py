@@ -16,19 +16,16 @@ from contextlib import suppress
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from wsproxy.backend.backend import Backend
-from wsproxy.backend.group import Group
 from wsproxy.balancing.algorithms import make_policy
-from wsproxy.config.model import Config, FrontendSettings, GroupSettings, RouteSettings, ServerSettings
+from wsproxy.config.model import Config, FrontendSettings, RouteSettings
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
-from wsproxy.health.checker import HealthChecker, ProbeTarget
-from wsproxy.managed.servers import ManagedServers
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import ListenError, open_sockets
 from wsproxy.net.tls import TlsIdentities
 from wsproxy.observe.access import AccessLog
+from wsproxy.running import RunningGroup
 
 MANAGED_START_S = 15.0
 """How long accepting waits for managed servers to answer, so that the first request after a start finds them."""
@@ -42,50 +39,6 @@ class BindError(Exception):
     def __init__(self, failures: list[tuple[FrontendSettings, str]]) -> None:
         super().__init__("; ".join(reason for _, reason in failures))
         self.failures = failures
-
-
-class RunningGroup:
-    """A group at run time, with those who say which of its servers there are and which are healthy."""
-
-    def __init__(self, settings: GroupSettings, deadlines: Deadlines, rng: random.Random) -> None:
-        self.settings = settings
-        self.group = Group(settings.name, settings.servers, deadlines)
-        self.checker = HealthChecker(settings.health, self, rng)
-        self.ready = anyio.Event()
-        self.managed: ManagedServers | None = None
-        if settings.managed is not None and settings.template is not None:
-            self.managed = ManagedServers(settings.managed, settings.name, settings.template, self)
-        for backend in self.group.backends.values():
-            self.checker.add(backend)
-
-    async def run(self) -> None:
-        """Run pools, checks and managed servers until cancelled; what depends on the pools ends before them."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.group.run)
-            tasks.start_soon(self.checker.run)
-            if self.managed is None:
-                self.ready.set()
-            else:
-                tasks.start_soon(self.managed.run)
-
-    async def health_changed(self, target: ProbeTarget, up: bool, reason: str) -> None:  # noqa: ARG002
-        """A verdict of the checker, which has logged it."""
-        if isinstance(target, Backend):
-            await self.group.set_up(target, up)
-
-    async def server_ready(self, server: ServerSettings) -> None:
-        """A managed server answers."""
-        self.checker.add(await self.group.add(server))
-        wanted = self.settings.managed
-        if wanted is not None and len(self.group.backends) >= wanted.startup_servers:
-            self.ready.set()
-
-    async def server_gone(self, name: str, reason: str) -> None:
-        """A managed server has ended."""
-        backend = await self.group.remove(name)
-        if backend is not None:
-            self.checker.remove(backend)
-            _logger.warning("%s: managed server %s is gone (%s)", self.group.name, name, reason)
 
 
 class Application:

@@ -5,6 +5,7 @@ Knows its pool and what its relays hold; not which group it belongs to or whethe
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 
 from wsproxy.backend.pool import WorkerPool
@@ -17,7 +18,7 @@ class Backend:
     """One upstream server.
 
     position: its place in the configuration. leases: long-lived relays that hold a connection to it outside the pool.
-    up: the last verdict of its health checks.
+    up: the last verdict of its health checks. gone: after `close`, nothing of it is left in use.
     """
 
     def __init__(
@@ -28,6 +29,8 @@ class Backend:
         self.leases = 0
         self.up = True
         self.leaving = False
+        self.gone = asyncio.Event()
+        self._running = False
         self.pool = WorkerPool(settings, deadlines, waiting)
         self.offer = self.pool.offer  # one call less for each request
 
@@ -48,10 +51,26 @@ class Backend:
     def release_lease(self) -> None:
         """A relay has ended."""
         self.leases -= 1
+        self._see_whether_gone()
+
+    def use(self, settings: ServerSettings, position: int) -> None:
+        """Take over other settings of the same server, in place."""
+        self.settings = settings
+        self.position = position
+        self.pool.use(settings)
 
     async def run(self) -> None:
-        """Keep its pool until `close`."""
-        await self.pool.run()
+        """Keep its pool until `close`, then until its last exchange has ended."""
+        self._running = True
+        try:
+            await self.pool.run()
+        finally:
+            self._running = False
+            self._see_whether_gone()
+
+    def _see_whether_gone(self) -> None:
+        if self.leaving and not self.leases and not self._running:
+            self.gone.set()
 
     def close(self) -> None:
         """Take nothing new and finish what is there."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import anyio
@@ -21,6 +21,7 @@ from wsproxy.config.model import ServerSettings
 from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
+from wsproxy.protection.retry_budget import RetryBudgetState
 
 _logger = logging.getLogger("wsproxy.backend")
 
@@ -51,6 +52,7 @@ class Group:
             if settings.enabled:
                 self._make(settings)
         self.healthy: HealthyServers[Backend] = HealthyServers(lambda backend: backend.position, self.backends.values())
+        self._retries = RetryBudgetState()
         self._tasks: TaskGroup | None = None
 
     def _make(self, settings: ServerSettings) -> Backend:
@@ -97,6 +99,10 @@ class Group:
             for backend in servers:
                 backend.pool.fill()
         return done
+
+    def may_retry(self, now: float) -> bool:
+        """Take a retry out of the group's budget; False when it is spent."""
+        return self._retries.try_spend(now, sum(backend.pool.exchanges for backend in self.backends.values()))
 
     def _after(self, tried: tuple[str, ...], servers: tuple[Backend, ...]) -> tuple[Backend, ...]:
         """Those not tried yet, the successors of the last one first.
@@ -158,6 +164,13 @@ class Group:
         self._tasks.start_soon(backend.run)
         await self.healthy.add(backend)
         return backend
+
+    def use(self, servers: Sequence[ServerSettings]) -> None:
+        """Take over other settings and another order of servers that are there already."""
+        for position, settings in enumerate(servers):
+            backend = self.backends.get(settings.name)
+            if backend is not None and backend.address == settings.address:
+                backend.use(settings, position)
 
     async def remove(self, name: str) -> Backend | None:
         """Let a backend go: it takes nothing new, and finishes what it has."""

@@ -19,6 +19,7 @@ from wsproxy.errors import CLIENT_LEFT, QUEUE_TIMEOUT, STOPPING
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
 from wsproxy.net.dial import Dialer
+from wsproxy.protection.persistence import PersistenceState
 from wsproxy.protection.pool_size import HEAD_WAIT_S, should_grow, should_shrink
 
 SAY_EVERY_S: Final = 60.0
@@ -54,6 +55,8 @@ class WorkerPool:
         self._loop = asyncio.get_running_loop()
         self._grow_timer: asyncio.TimerHandle | None = None
         self._closing = asyncio.Event()
+        self._persistence = PersistenceState()
+        self._trial: UpstreamConnection | None = None
         self._warned_at = self._limit_said_at = -SAY_EVERY_S
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -88,6 +91,8 @@ class WorkerPool:
             self.close()  # when cancelled: nothing may be handed to a worker that is gone
             self._tasks = None
             self._deadlines.forget(self)
+            if self._trial is not None:
+                self._trial.close()
             for exchange in self.queue:
                 exchange.fail(STOPPING)
             self.queue.clear()
@@ -98,6 +103,17 @@ class WorkerPool:
         for worker in self._idle:
             _wake(worker, None)
         self._idle.clear()
+
+    def use(self, settings: ServerSettings) -> None:
+        """Take over other sizes and times, in place: what is queued, carried and connected stays."""
+        self.settings = settings
+        self._max_workers = settings.max_workers
+        self.queue.size = settings.buffer_size
+        if self._tasks is not None and not self._closing.is_set():
+            for _ in range(settings.min_workers - len(self.workers)):
+                self._start(None)
+        self.deadline = 0.0  # the next sweep lets those go that are too many now
+        self.fill()
 
     # What comes in.
 
@@ -185,7 +201,16 @@ class WorkerPool:
         """Open a connection for a worker. Raises DialError."""
         stream = await self._dialer.dial(timeout_s)
         self.connections_opened += 1
-        return UpstreamConnection(stream, self._deadlines)
+        return UpstreamConnection(stream, self._deadlines, self._persistence)
+
+    def try_out(self, connection: UpstreamConnection) -> bool:
+        """Watch what the server does to an idle connection; one at a time, and only if that is not known yet."""
+        trial = self._trial
+        if (trial is not None and not trial.stream.closed) or not self._persistence.is_unknown(self._deadlines.now):
+            return False
+        self._trial = connection
+        connection.begin_trial()
+        return True
 
     # How it grows and shrinks.
 
@@ -236,9 +261,13 @@ class WorkerPool:
         if self._waiting:
             self.fill()
         idle, settings = self._idle, self.settings
-        while idle and should_shrink(
-            len(self.workers), settings.min_workers, now - idle[0].idle_since, settings.worker_timeout_s
-        ):
+        while idle:
+            idle_s = now - idle[0].idle_since
+            workers = len(self.workers)
+            if workers <= self._max_workers and not should_shrink(  # more than that only after a reload
+                workers, settings.min_workers, idle_s, settings.worker_timeout_s
+            ):
+                break
             worker = idle.pop(0)
             self.shrunk += 1
             self.workers.discard(worker)

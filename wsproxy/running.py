@@ -1,0 +1,118 @@
+"""Assembly: one group at run time: its backends, with those who say which there are and which are healthy.
+
+Joins `backend`, `health` and `managed`, which do not know each other; decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+
+import anyio
+from anyio.abc import TaskGroup
+
+from wsproxy.backend.backend import Backend
+from wsproxy.backend.group import Group
+from wsproxy.config.diff import server_key
+from wsproxy.config.model import GroupSettings, ServerSettings
+from wsproxy.health.checker import HealthChecker, ProbeTarget
+from wsproxy.managed.servers import ManagedServers
+from wsproxy.net.deadlines import Deadlines
+
+_logger = logging.getLogger("wsproxy")
+
+
+class RunningGroup:
+    """A group at run time, with those who say which of its servers there are and which are healthy."""
+
+    def __init__(self, settings: GroupSettings, deadlines: Deadlines, rng: random.Random) -> None:
+        self.settings = settings
+        self.group = Group(settings.name, settings.servers, deadlines)
+        self._rng = rng
+        self.checker = HealthChecker(settings.health, self, rng)
+        self.ready = anyio.Event()
+        self._life = anyio.CancelScope()
+        self._checking = anyio.CancelScope()
+        self._tasks: TaskGroup | None = None
+        self.managed: ManagedServers | None = None
+        if settings.managed is not None and settings.template is not None:
+            self.managed = ManagedServers(settings.managed, settings.name, settings.template, self)
+        for backend in self.group.backends.values():
+            self.checker.add(backend)
+
+    async def run(self) -> None:
+        """Run pools, checks and managed servers until cancelled or `retire`d."""
+        with self._life:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                tasks.start_soon(self.group.run)
+                tasks.start_soon(self._check, self.checker)
+                if self.managed is None:
+                    self.ready.set()
+                else:
+                    tasks.start_soon(self.managed.run)
+
+    async def _check(self, checker: HealthChecker) -> None:
+        with self._checking:
+            await checker.run()
+
+    async def use(self, settings: GroupSettings) -> None:
+        """Take over other settings: what stays the same keeps its pool, its connections and its verdicts."""
+        old, self.settings = self.settings, settings
+        if settings.health != old.health:
+            self._replace_checker()
+        if settings.managed is not None:
+            return  # its servers come and go by themselves; another command is another group, see `is_replaced_by`
+        wanted = [server for server in settings.servers if server.enabled]
+        staying = {server_key(server) for server in wanted}
+        for backend in tuple(self.group.backends.values()):
+            if server_key(backend.settings) not in staying:
+                await self.server_gone(backend.name, "no longer configured")
+        self.group.use(wanted)
+        for server in wanted:
+            if server.name not in self.group.backends:
+                self.checker.add(await self.group.add(server))
+        self.group.use(wanted)
+
+    def _replace_checker(self) -> None:
+        """Verdicts so far stay until the first probes with the new settings."""
+        self._checking.cancel()
+        self._checking = anyio.CancelScope()
+        self.checker = HealthChecker(self.settings.health, self, self._rng)
+        for backend in self.group.backends.values():
+            self.checker.add(backend)
+        if self._tasks is not None:
+            self._tasks.start_soon(self._check, self.checker)
+
+    def is_replaced_by(self, settings: GroupSettings) -> bool:
+        """Whether other settings of this name need a new group, because managed servers are started another way."""
+        return (self.settings.managed, self.settings.template) != (settings.managed, settings.template)
+
+    async def retire(self, timeout_s: float) -> None:
+        """No route leads here any more: finish what is there, within a time, then end."""
+        backends = tuple(self.group.backends.values())
+        for backend in backends:
+            await self.server_gone(backend.name, "no longer configured")
+        with anyio.move_on_after(timeout_s):
+            for backend in backends:
+                await backend.gone.wait()
+        self._life.cancel()
+
+    async def health_changed(self, target: ProbeTarget, up: bool, reason: str) -> None:  # noqa: ARG002
+        """A verdict of the checker, which has logged it."""
+        if isinstance(target, Backend):
+            await self.group.set_up(target, up)
+
+    async def server_ready(self, server: ServerSettings) -> None:
+        """A managed server answers."""
+        self.checker.add(await self.group.add(server))
+        wanted = self.settings.managed
+        if wanted is not None and len(self.group.backends) >= wanted.startup_servers:
+            self.ready.set()
+
+    async def server_gone(self, name: str, reason: str) -> None:
+        """A server has ended, or is no longer wanted."""
+        backend = await self.group.remove(name)
+        if backend is not None:
+            self.checker.remove(backend)
+            _logger.warning("%s: server %s is gone (%s)", self.group.name, name, reason)
