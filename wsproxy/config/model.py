@@ -161,6 +161,8 @@ class WebSocketSettings:
     allowed_origins: tuple[str, ...] = ()
     slow_consumer_s: float | None = None  # how long a peer may read nothing; None: it is waited for
     drain_rate: Rate | None = None  # sessions
+    rebalance: bool = False
+    inspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,8 @@ WEBSOCKET: Final = Table(
         Key("allowed_origins", ORIGINS, None, "Origins let in"),
         Key("slow_consumer", SLOW_CONSUMER, "block", "a peer that does not read is waited for, or closed"),
         Key("drain_rate", SESSION_RATE, None, "WebSockets closed per second in a drain"),
+        Key("rebalance", BOOLEAN, "no", "let sessions move to servers that have come later, 1 % a second at most"),
+        Key("inspect", BOOLEAN, "no", "check payloads: text, compression, protocol; costs a multiple of a plain relay"),
     ),
 )
 

@@ -21,6 +21,7 @@ from wsproxy.net.deadlines import NEVER
 from wsproxy.net.stream import Stream
 from wsproxy.ws.control import GOING_AWAY, POLICY, SERVICE_RESTART, TOO_BIG, TRY_LATER
 from wsproxy.ws.frames import FrameScanner
+from wsproxy.ws.inspect import InspectState
 from wsproxy.ws.keepalive import IdleState, KeepaliveState, Verdict
 from wsproxy.ws.rate import RateState
 from wsproxy.ws.relay import RelayState
@@ -52,6 +53,7 @@ class Relay:
         "_client",
         "_client_life",
         "_idle",
+        "_inspectors",
         "_nap",
         "_owner",
         "_rates",
@@ -86,9 +88,14 @@ class Relay:
         self._client_life = KeepaliveState(owner.keepalive, owner.marker, now)
         self._upstream_life = KeepaliveState(owner.keepalive, owner.marker, now)
         self._rates: tuple[RateState | None, RateState | None] | None = owner.client_rates(client.loop.time())
+        self._inspectors: tuple[InspectState, InspectState] | None = None
         self._stalls = 0  # directions that wait for a peer to read
         self._stalled_since = 0.0
         self._nap: asyncio.Future[None] | None = None  # a client over its rate is not read until then
+
+    def inspect(self, of_client: InspectState, of_upstream: InspectState) -> None:
+        """Have the frames of both sides judged before they pass; to be said before `run`."""
+        self._inspectors = (of_client, of_upstream)
 
     # The two tasks.
 
@@ -108,8 +115,8 @@ class Relay:
     async def _pump(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
         """Carry one direction to its end. Never raises for what a peer does."""
         try:
-            if scanner.side == "client" and self._rates is not None:
-                await self._pump_limited(source, sink, scanner)
+            if self._inspectors is not None or (scanner.side == "client" and self._rates is not None):
+                await self._pump_with_care(source, sink, scanner)
             while True:
                 if not source.buffer:
                     await source.more()
@@ -129,22 +136,32 @@ class Relay:
             _logger.exception("internal error in a relay")
             self.abort()
 
-    async def _pump_limited(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
-        """The same for a client that may send only so much; to look costs a clock reading for each chunk."""
+    async def _pump_with_care(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
+        """The same where payloads are inspected, or a client may send only so much: a look and a clock each chunk."""
+        inspector: InspectState | None = None
+        if self._inspectors is not None:
+            inspector = self._inspectors[scanner.side != "client"]
+        is_limited = scanner.side == "client" and self._rates is not None
         while True:
             if not source.buffer:
                 await source.more()
-            data = scanner.feed(source.take())
+            data = source.take()
+            if inspector is not None:
+                data = inspector.feed(data, source.loop.time())
+            data = scanner.feed(data)
             if data:
                 sink.write(data)
                 if sink.write_paused:
                     await self._stall(source, sink)
             else:
                 self._swallowed(scanner)
+            if inspector is not None and inspector.fault is not None:
+                self.begin_close(inspector.fault, GOING_AWAY, inspector.reason)
             if scanner.ending:
                 self._closing(scanner)
             del data
-            await self._hold_to_rates(source, scanner)
+            if is_limited:
+                await self._hold_to_rates(source, scanner)
 
     async def _stall(self, source: Stream, sink: Stream) -> None:
         """Wait until `sink` takes more. `source` is not read meanwhile: what it sends stays with it."""

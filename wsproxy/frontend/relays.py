@@ -23,6 +23,7 @@ from wsproxy.ws.control import GOING_AWAY, SERVICE_RESTART
 from wsproxy.ws.drain import Random, default_rate
 from wsproxy.ws.keepalive import KeepaliveSettings
 from wsproxy.ws.rate import RateState
+from wsproxy.ws.rebalance import surplus
 
 if TYPE_CHECKING:
     from wsproxy.frontend.relay import Relay
@@ -63,6 +64,8 @@ class Relays:
         self._by_peer: Counter[str] = Counter()
         self._round: list[Relay] = []  # who is still to be looked at in this round, and how many at each tick
         self._share = 0
+        self._group = group
+        self._rebalanced_at = deadlines.now
         self._drains: set[Drain] = set()
         self._sweep_s = min([SWEEP_S, *(clock_s * PRECISION for clock_s in _clocks(self.settings))])
         group.watchers.append(self)
@@ -131,6 +134,9 @@ class Relays:
     def expire(self) -> None:
         """At every tick: look at the next share of the relays."""
         now = self._deadlines.now
+        if self.settings.rebalance and now - self._rebalanced_at >= 1.0:
+            self._rebalanced_at = now
+            self._rebalance()
         if not self._round:
             self._round = list(self.open)
             self._share = ceil(len(self._round) * TICK_S / max(self._sweep_s, TICK_S))
@@ -144,6 +150,19 @@ class Relays:
     def backend_leaving(self, backend: Backend) -> None:
         """The group lets a backend go: its relays are drained."""
         self.drain([relay for relay in self.open if relay.backend is backend], SERVICE_RESTART)
+
+    def _rebalance(self) -> None:
+        """Each second: let a few of those go that a newly come backend should have."""
+        servers = self._group.healthy.snapshot()
+        if servers is None:  # a writer waits: a second later will do
+            return
+        held: dict[Backend, list[Relay]] = {server: [] for server in servers}
+        for relay in self.open:
+            if relay.backend in held and not relay.is_closing:
+                held[relay.backend].append(relay)
+        for backend, count in surplus({backend: len(relays) for backend, relays in held.items()}).items():
+            idle_first = sorted(held[backend], key=lambda relay: relay.idle_since)
+            self.drain(idle_first[:count], SERVICE_RESTART)
 
     def drain(self, relays: Collection[Relay], client_code: int) -> None:
         """Close these relays at the route's pace, those idle for longest first."""

@@ -15,6 +15,7 @@ from wsproxy.frontend.relays import Relays
 from wsproxy.http.codec import encode_response
 from wsproxy.http.messages import RequestHead, field_values
 from wsproxy.ws.handshake import check_response, origin_allowed
+from wsproxy.ws.inspect import InspectState, NotInspectableError, inspectors
 
 if TYPE_CHECKING:
     from wsproxy.frontend.route import Route
@@ -72,6 +73,12 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
         return None
     frontend = session.frontend
     problem = check_response(exchange.head, response)
+    inspected: tuple[InspectState, InspectState] | None = None
+    if problem is None and relays.settings.inspect:
+        try:
+            inspected = inspectors(response, relays.settings.max_message_size_bytes)
+        except NotInspectableError as error:
+            problem = f"cannot be inspected: {error}"
     if problem is not None:
         upstream.abort()
         frontend.warn(f"{route.settings.name} {exchange.backend_name}: bad handshake answer: {problem}")
@@ -86,4 +93,6 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
     backend = route.group.backends.get(exchange.backend_name)
     relay = Relay(exchange.client, upstream, backend, relays, frontend)
     relay.peer = session.peer
+    if inspected is not None:
+        relay.inspect(*inspected)
     return relay
