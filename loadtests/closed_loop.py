@@ -16,6 +16,7 @@ import contextlib
 import json
 import select
 import socket
+import ssl
 from array import array
 from collections import Counter
 from collections.abc import Callable
@@ -70,6 +71,7 @@ class LoadSettings:
     seconds: float
     warm_up_s: float
     watch_pid: int  # the proxy's; the processes below it count too
+    tls: bool = False  # 1.3, with whatever certificate there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class ClosedLoop:
     def __init__(self, settings: LoadSettings, new_conversation: Callable[[], Conversation]) -> None:
         self._settings = settings
         self._new_conversation = new_conversation
+        self._tls = tls_context() if settings.tls else None
         self._poll = select.epoll()
         self._connections: dict[int, _Connection] = {}  # those with a message under way, by descriptor
         self._buffer = bytearray(BUFFER_BYTES)
@@ -144,6 +147,8 @@ class ClosedLoop:
     def _start(self, *, is_cold: bool = True) -> None:
         """Open a connection and send its first message."""
         connection = connect(self._settings.port)
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection)
         conversation = self._new_conversation()
         conversation.open(connection)
         connection.setblocking(False)
@@ -181,6 +186,8 @@ class ClosedLoop:
                 if entry.socket.send(request) != len(request):
                     raise AnswerError("the proxy does not take the request")
                 return
+        except ssl.SSLWantReadError:  # what came was no answer, but for TLS itself
+            return
         except (AnswerError, OSError) as error:
             self._failures[str(error)] += 1
         self._replace(entry)
@@ -211,10 +218,20 @@ def connect(port: int) -> socket.socket:
     return connection
 
 
+def tls_context() -> ssl.SSLContext:
+    """For a client that measures and believes everybody. A read takes one record; the rest stays in the socket."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
 def add_load_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that are LoadSettings."""
     parser.add_argument("--port", type=int, required=True, help="the proxy's, on 127.0.0.1")
     parser.add_argument("--watch-pid", type=int, required=True, help="the proxy's process; those below it count too")
+    parser.add_argument("--tls", action="store_true", help="the port speaks TLS")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of the window")
     parser.add_argument("--warm-up", type=float, default=0.7, help="seconds before the window")
@@ -228,6 +245,7 @@ def load_settings(arguments: argparse.Namespace) -> LoadSettings:
         seconds=arguments.seconds,
         warm_up_s=arguments.warm_up,
         watch_pid=arguments.watch_pid,
+        tls=arguments.tls,
     )
 
 

@@ -42,8 +42,9 @@ from loadtests.results import (
     results_table,
 )
 
-QUICK_ROWS = ("http-70-64", "http-1m-64", "http-70-512", "ws-128", "ws-16k", "ws-idle", "startup")
+QUICK_ROWS = ("http-70-64", "https-70-64", "http-1m-64", "http-70-512", "ws-128", "ws-16k", "ws-idle", "startup")
 QUICK_PEERS = ("wsproxy", "nginx", "haproxy", "aiohttp")
+WITHOUT_TLS = ("aiohttp",)
 WARM_UP_S = 0.5  # besides the first answer on every connection, which the load always waits for
 LOAD_LIMIT_S = 120.0  # for one load process, far above any window: a hang must not last the night
 KIB = 1024
@@ -62,7 +63,8 @@ class Plan:
     def rows_of(self, peer: str) -> list[Row]:
         """What this peer gets of it."""
         wanted = VARIANT_ROWS.get(peer)
-        return [row for row in self.rows if wanted is None or row.name in wanted]
+        rows = [row for row in self.rows if wanted is None or row.name in wanted]
+        return [row for row in rows if not (row.tls and peer in WITHOUT_TLS)]
 
 
 class Comparison:
@@ -138,7 +140,9 @@ class LoadError(Exception):
 def load_command(row: Row, peer: Running, seconds: float) -> list[str]:
     """The load module and its arguments, for an http or echo row."""
     module = {"http": ["loadtests.http_load", "--target", row.target], "echo": ["loadtests.ws_load", "echo"]}[row.kind]
-    peer_options = ["--port", str(peer.port), "--watch-pid", str(peer.pid)]
+    peer_options = ["--port", str(peer.tls_port if row.tls else peer.port), "--watch-pid", str(peer.pid)]
+    if row.tls:
+        peer_options.append("--tls")
     window = ["--connections", str(row.connections), "--seconds", str(seconds), "--warm-up", str(WARM_UP_S)]
     return [*module, *peer_options, *window, "--size", str(row.size)]
 

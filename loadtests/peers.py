@@ -1,10 +1,11 @@
 """The proxies that are compared: their configuration, and how each is started, awaited and ended.
 
 All do the same work: HTTP/1.1 keep-alive on both sides, one thread or process, WebSockets on /ws, X-Forwarded-For and
--Proto set, no access log. wsproxy has its defaults, and so adds a request id of its own; nginx and HAProxy have what
-one sets for such a load (room for idle upstream connections, long tunnel timeouts, and nginx's `multi_accept`, without
-which most of 512 new connections wait for 20 s while the others fetch 1 MiB) and their defaults elsewhere: nginx
-buffers answers (`proxy_buffering on`) and, like wsproxy, ends a connection after 1,000 requests.
+-Proto set, no access log; all but aiohttp the same behind TLS on a second port, with one ECDSA certificate. wsproxy has
+its defaults, and so adds a request id of its own; nginx and HAProxy have what one sets for such a load (room for idle
+upstream connections, long tunnel timeouts, and nginx's `multi_accept`, without which most of 512 new connections wait
+for 20 s while the others fetch 1 MiB) and their defaults elsewhere: nginx buffers answers (`proxy_buffering on`) and,
+like wsproxy, ends a connection after 1,000 requests.
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{tls_port} ssl backlog=4096;
+        ssl_certificate {directory}/site.pem;
+        ssl_certificate_key {directory}/site.key;
+        ssl_protocols TLSv1.2 TLSv1.3;
         proxy_http_version 1.1;
         location / {{
             proxy_pass http://origin;
@@ -89,7 +94,9 @@ defaults
     timeout tunnel 1h
 listen proxy
     bind 127.0.0.1:{port} backlog 4096
-    http-request set-header X-Forwarded-Proto http
+    bind 127.0.0.1:{tls_port} backlog 4096 ssl crt {directory}/both.pem alpn http/1.1
+    http-request set-header X-Forwarded-Proto https if {{ ssl_fc }}
+    http-request set-header X-Forwarded-Proto http if !{{ ssl_fc }}
     server origin 127.0.0.1:{origin}
 """
 
@@ -97,6 +104,11 @@ WSPROXY = """\
 [frontend]
 host = 127.0.0.1
 port = {port}
+[frontend:tls]
+host = 127.0.0.1
+port = {tls_port}
+tls_certificate = site.pem
+tls_key = site.key
 [log]
 access = off
 [http]
@@ -129,11 +141,20 @@ class Cores:
 
 
 @dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a peer listens, and where the origin does."""
+
+    plain: int
+    tls: int
+    origin: int
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """One proxy under test."""
 
     name: str
-    command: Callable[[Path, int, int], list[str]]  # a directory of its own, its port, the origin's port -> argv
+    command: Callable[[Path, Ports], list[str]]  # a directory of its own -> argv
     describe: Callable[[], str]  # its version
     is_installed: Callable[[], bool] = lambda: True
 
@@ -145,32 +166,58 @@ class Running:
     pid: int
     port: int
     start_up_s: float  # from exec to its first 200
+    tls_port: int = 0
 
 
-def _nginx(directory: Path, port: int, origin: int) -> list[str]:
+def make_certificate(directory: Path) -> None:
+    """Write `site.pem` and `site.key`, and both in one as HAProxy wants them: P-256, as sites have today."""
+    made = ["-keyout", str(directory / "site.key"), "-out", str(directory / "site.pem")]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-days", "2", "-subj", "/CN=localhost", *curve, *made],
+        check=True,
+        capture_output=True,
+    )
+    parts = [(directory / name).read_text() for name in ("site.pem", "site.key")]
+    (directory / "both.pem").write_text("".join(parts))
+
+
+def _nginx(directory: Path, ports: Ports) -> list[str]:
+    make_certificate(directory)
     user = "user root;" if os.geteuid() == 0 else ""  # else its worker could not enter our directory
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    text = NGINX.format(directory=directory, port=port, origin=origin, user=user, descriptors=descriptors)
+    text = NGINX.format(
+        directory=directory,
+        port=ports.plain,
+        tls_port=ports.tls,
+        origin=ports.origin,
+        user=user,
+        descriptors=descriptors,
+    )
     (directory / "nginx.conf").write_text(text)
     return ["nginx", "-p", str(directory), "-e", "stderr", "-c", str(directory / "nginx.conf")]
 
 
-def _haproxy(directory: Path, port: int, origin: int) -> list[str]:
-    (directory / "haproxy.cfg").write_text(HAPROXY.format(port=port, origin=origin))
+def _haproxy(directory: Path, ports: Ports) -> list[str]:
+    make_certificate(directory)
+    text = HAPROXY.format(directory=directory, port=ports.plain, tls_port=ports.tls, origin=ports.origin)
+    (directory / "haproxy.cfg").write_text(text)
     return ["haproxy", "-db", "-f", str(directory / "haproxy.cfg")]
 
 
-def _wsproxy(http_extra: str) -> Callable[[Path, int, int], list[str]]:
-    def command(directory: Path, port: int, origin: int) -> list[str]:
+def _wsproxy(http_extra: str) -> Callable[[Path, Ports], list[str]]:
+    def command(directory: Path, ports: Ports) -> list[str]:
+        make_certificate(directory)
         file = directory / "proxy.ini"
-        file.write_text(WSPROXY.format(port=port, origin=origin, http_extra=http_extra))
+        text = WSPROXY.format(port=ports.plain, tls_port=ports.tls, origin=ports.origin, http_extra=http_extra)
+        file.write_text(text)
         return [sys.executable, "-m", "wsproxy", str(file)]
 
     return command
 
 
-def _aiohttp(_directory: Path, port: int, origin: int) -> list[str]:
-    return [sys.executable, "-m", "loadtests.aiohttp_proxy", str(port), str(origin)]
+def _aiohttp(_directory: Path, ports: Ports) -> list[str]:
+    return [sys.executable, "-m", "loadtests.aiohttp_proxy", str(ports.plain), str(ports.origin)]
 
 
 def _version_of(*command: str) -> Callable[[], str]:
@@ -205,8 +252,8 @@ PEERS = {
 }
 
 
-def _origin(_directory: Path, port: int, _origin: int) -> list[str]:
-    return [sys.executable, "-m", "loadtests.origin", str(port)]
+def _origin(_directory: Path, ports: Ports) -> list[str]:
+    return [sys.executable, "-m", "loadtests.origin", str(ports.plain)]
 
 
 ORIGIN = Peer("origin", _origin, lambda: "")
@@ -227,15 +274,15 @@ def pinned(core: int) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def running(peer: Peer, core: int, origin_port: int = 0) -> Iterator[Running]:
-    """Start `peer` on a free port, wait for its first 200, and end it with all its children when the block is left.
+    """Start `peer` on free ports, wait for its first 200, and end it with all its children when the block is left.
 
     Raises PeerError if it ends, or does not answer within START_LIMIT_S.
     """
-    port = free_port()
+    ports = Ports(free_port(), free_port(), origin_port)
     with tempfile.TemporaryDirectory(prefix=f"loadtests-{peer.name}-") as name:
         directory = Path(name)
         log = directory / "log"
-        command = peer.command(directory, port, origin_port)
+        command = peer.command(directory, ports)
         started = perf_counter()
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -248,8 +295,8 @@ def running(peer: Peer, core: int, origin_port: int = 0) -> Iterator[Running]:
                 start_new_session=True,  # a Ctrl-C is ours to handle, in order
             )
         try:
-            _wait_until_ready(process, port, log)
-            yield Running(process.pid, port, perf_counter() - started)
+            _wait_until_ready(process, ports.plain, log)
+            yield Running(process.pid, ports.plain, perf_counter() - started, ports.tls)
         finally:
             _end(process)
 

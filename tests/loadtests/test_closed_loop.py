@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from loadtests.closed_loop import ClosedLoop, LoadReport, LoadSettings
 from loadtests.http_load import HttpConversation
+from tests.certificates import Authority
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="epoll and /proc are Linux's")
 
@@ -24,11 +27,11 @@ Answer = Callable[[int], bytes]  # the number of a request on its connection, fr
 
 
 @contextmanager
-def server(answer: Answer) -> Iterator[int]:
+def server(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """A thread per connection; yields the port, and ends the listener (clients end their connections)."""
 
     def serve(connection: socket.socket) -> None:
-        with connection:
+        with connection if tls is None else tls.wrap_socket(connection, server_side=True) as connection:
             for number in range(1_000_000):
                 try:
                     if not connection.recv(4096):
@@ -61,9 +64,11 @@ def server(answer: Answer) -> Iterator[int]:
         acceptor.join(5)
 
 
-def run(answer: Answer) -> LoadReport:
-    with server(answer) as port:
-        settings = LoadSettings(port=port, connections=2, seconds=0.1, warm_up_s=0.05, watch_pid=os.getpid())
+def run(answer: Answer, tls: ssl.SSLContext | None = None) -> LoadReport:
+    with server(answer, tls) as port:
+        settings = LoadSettings(
+            port=port, connections=2, seconds=0.1, warm_up_s=0.05, watch_pid=os.getpid(), tls=tls is not None
+        )
         return ClosedLoop(settings, lambda: HttpConversation("/", 2)).run()
 
 
@@ -74,6 +79,12 @@ def test_good_answers_are_completed_and_timed() -> None:
     assert 0 < report.p50_us <= report.p99_us
     assert report.seconds >= 0.1
     assert report.cpu_s > 0
+
+
+def test_good_answers_over_tls_are_completed(tmp_path: Path) -> None:
+    report = run(lambda number: CLOSING if number == 9 else OK, Authority(tmp_path).server_context("localhost"))
+    assert report.failed == 0
+    assert report.completed > 0
 
 
 def test_an_announced_close_is_no_failure() -> None:

@@ -44,6 +44,18 @@ def test_each_row_has_a_load_of_its_kind() -> None:
     assert load_command(ROW_BY_NAME["ws-16k"], peer, 2.0)[:2] == ["loadtests.ws_load", "echo"]
 
 
+def test_a_tls_row_goes_to_the_port_that_speaks_it() -> None:
+    peer = Running(pid=7, port=8000, start_up_s=0.1, tls_port=8443)
+    command = load_command(ROW_BY_NAME["https-70-64"], peer, 2.0)
+    assert (command[command.index("--port") + 1], "--tls" in command) == ("8443", True)
+    assert "--tls" not in load_command(ROW_BY_NAME["http-70-64"], peer, 2.0)
+
+
+def test_a_peer_without_tls_has_no_such_row() -> None:
+    plan = make_plan(parse_arguments(["--peers", "aiohttp"]))
+    assert set(ROW_BY_NAME.values()) - set(plan.rows_of("aiohttp")) == {ROW_BY_NAME["https-70-64"]}
+
+
 def test_options_choose_peers_rows_and_rounds() -> None:
     options = "--quick --peers aiohttp,wsproxy --rows ws-16k,ws-128 --rounds 2"
     plan = make_plan(parse_arguments(options.split()))

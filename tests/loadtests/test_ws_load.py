@@ -12,7 +12,7 @@ import pytest
 
 from loadtests.closed_loop import AnswerError, ClosedLoop, LoadSettings, Progress
 from loadtests.frames import BINARY, encode_frame
-from loadtests.peers import ORIGIN, Peer, PeerError, Running, running
+from loadtests.peers import ORIGIN, Peer, PeerError, Ports, Running, running
 from loadtests.ws_load import EchoConversation, IdleConnections
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="epoll and /proc are Linux's")
@@ -53,7 +53,7 @@ def test_lost_idle_connections_are_an_error() -> None:
 
 @linux_only
 def test_a_peer_that_ends_at_once_says_why() -> None:
-    def command(_directory: Path, _port: int, _origin: int) -> list[str]:
+    def command(_directory: Path, _ports: Ports) -> list[str]:
         return [sys.executable, "-c", "raise SystemExit('no such luck')"]
 
     broken = Peer("broken", command, lambda: "")
