@@ -25,7 +25,8 @@ T = TypeVar("T")
 RUN_TIMEOUT_S: Final = 20.0
 """No test comes near; one that hangs ends with a traceback of where."""
 
-ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+ANSWER: Final = b"HTTP/1.1 200 OK\r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\nContent-Length: 2\r\n\r\nok"
+"""It has a Date, or it would get one."""
 
 
 def run(main: Callable[[], Awaitable[T]], uvloop: bool = True) -> T:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wsproxy.config.model import Config, ServerSettings
+from wsproxy.frontend.own_answers import ErrorPageError, read_page
 from wsproxy.net.tls import TlsError, TlsIdentities, client_context
 
 
@@ -27,7 +28,8 @@ class Finding:
 def check_files(config: Config) -> list[Finding]:
     """Everything wrong or doubtful, in the order of the configuration."""
     servers = (server for group in config.groups for server in group.servers)
-    return [*_identities(config), *dict.fromkeys(finding for server in servers for finding in _trust(server))]
+    trust = dict.fromkeys(finding for server in servers for finding in _trust(server))
+    return [*_identities(config), *_pages(config), *trust]
 
 
 def _identities(config: Config) -> Iterator[Finding]:
@@ -40,6 +42,14 @@ def _identities(config: Config) -> Iterator[Finding]:
             else:
                 for place, warning in identities.warnings:
                     yield Finding(place, warning, is_fatal=False)
+
+
+def _pages(config: Config) -> Iterator[Finding]:
+    for settings in (page for frontend in config.frontends for page in frontend.error_pages):
+        try:
+            read_page(settings)
+        except ErrorPageError as error:
+            yield Finding(error.place, str(error))
 
 
 def _trust(server: ServerSettings) -> Iterator[Finding]:

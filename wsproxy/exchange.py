@@ -72,6 +72,7 @@ class Exchange:
     committed: an interim response went to the client, so nothing can be retried.
     answered: bytes of the final one did, so nothing can be replaced either.
     failure: why there was no answer; None once it was answered whole.
+    via: our name in the Via that the final response gets, or b"".
     abandoned: why nobody waits for the answer any more (the client left, request_timeout is over), else None.
     holder: who is told so; None on the way from one to the next.
     upstream: after a 101, the detached upstream connection, with what it sent behind its head still buffered.
@@ -106,6 +107,7 @@ class Exchange:
     def __init__(
         self, head: RequestHead, body: RequestBody | None, client: Stream, route: RouteSettings, identity: bytes
     ) -> None:
+        "via",
         self.head = head
         self.body = body
         self.client = client
@@ -118,6 +120,7 @@ class Exchange:
         self.answered_bytes = 0
         self.abandoned: Failure | None = None
         self.attempts = 0
+        self.via = b""
         self.backend_name = ""
         self.failure: Failure | None = None
         self.offered_at = self.give_up_at = 0.0

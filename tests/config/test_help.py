@@ -30,8 +30,8 @@ def test_meaning_shape_and_default() -> None:
 
 
 def test_what_is_not_built_yet_is_marked() -> None:
-    lines = block("[frontend]")
-    assert lines[lines.index("  error_page = path") + 1].endswith("errors with [not set] (not available yet)")
+    lines = block("[http], [http:NAME]")
+    assert lines[lines.index("  sticky_ttl = duration") + 1].endswith("bound [not set] (not available yet)")
     admin = block("[admin]")
     assert admin[0].endswith(" (not available yet)")
     assert all(line.endswith(" (not available yet)") for line in admin[2::2])

@@ -49,8 +49,8 @@ def parse_text(text: str) -> tuple[dict[str, ParsedSection], list[str]]:
         ("[http]\nserver1_weight = 1", ["2:1: 'server1_weight' in [http] is not available yet"]),
         ("[http]\nmax_load = 1", ["2:1: 'max_load' in [http] is not available yet"]),
         (
-            "[frontend]\nport = 80\nerror_page = ${X:-}",
-            ["3:1: 'error_page' in [frontend] is not available yet"],
+            "[frontend]\nport = 80\n[http]\nserver1 = a:1\nsticky = ${X:-}",
+            ["5:1: 'sticky' in [http] is not available yet"],
         ),
         ("[http]\nalgorithm = least-conn", ["2:13: algorithm = least-conn is not available yet"]),
         ("[frontend]\nport = 80\nprocesses = 2", ["3:13: processes = 2 is not available yet"]),

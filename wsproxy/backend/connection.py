@@ -42,7 +42,7 @@ class UpstreamConnection:
 
     served: exchanges answered over it. usable_until: loop time until which it may be used again.
     exchange: the one that holds it now. deadline: when the silence of whoever is waited for has lasted too long.
-    timed_out: the server was silent past that deadline. unsent_bytes: what the client had not taken when last looked at.
+    timed_out: the server was silent past that deadline. unsent_bytes: what the client had not taken at the last look.
     """
 
     __slots__ = (
@@ -159,7 +159,8 @@ class UpstreamConnection:
         data = stream.take()
         exchange.response = response
         exchange.answered = True
-        out = encode_response(response, False, not exchange.keep_alive, exchange.head.minor_version) + data
+        date = b"" if response.has_date else self._deadlines.date_line
+        out = encode_response(response, False, not exchange.keep_alive, exchange.head.minor_version, date) + data
         exchange.answered_bytes = len(out)
         try:
             client.write(out)
@@ -180,7 +181,8 @@ class UpstreamConnection:
         chunked = length < 0 and minor_version > 0
         if length < 0 and not chunked:
             exchange.keep_alive = False  # HTTP/1.0 knows no chunks: the end of the connection ends the body
-        head = encode_response(response, chunked, not exchange.keep_alive, minor_version)
+        date = b"" if response.has_date else self._deadlines.date_line
+        head = encode_response(response, chunked, not exchange.keep_alive, minor_version, date)
         exchange.response = response
         exchange.answered = True
         if length >= 0:

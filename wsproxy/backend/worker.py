@@ -28,7 +28,7 @@ from wsproxy.errors import (
     no_answer,
 )
 from wsproxy.exchange import BodyError, Exchange
-from wsproxy.http.codec import encode_request, encode_response, with_fields, with_host
+from wsproxy.http.codec import encode_request, encode_response, with_fields, with_host, with_via
 from wsproxy.http.messages import MalformedResponseError, ResponseHead
 from wsproxy.net.dial import DialError, OutOfDescriptorsError
 from wsproxy.protection.retry import is_safe
@@ -210,6 +210,8 @@ class Worker:
     def _encode(self, exchange: Exchange) -> bytes:
         """The request's head for this backend, which may want a Host of its own."""
         head = exchange.head
+            if exchange.via:
+                response = with_via(response, exchange.via)
         authority = self._home.authority
         if head.authority and not (authority.is_own and not exchange.route.preserve_host):
             return encode_request(head, exchange.identity)

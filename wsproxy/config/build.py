@@ -16,6 +16,7 @@ from wsproxy.config.model import (
     Address,
     CertificateSettings,
     Config,
+    ErrorPageSettings,
     FrontendSettings,
     GroupSettings,
     HealthSettings,
@@ -25,6 +26,7 @@ from wsproxy.config.model import (
     ServerSettings,
     WebSocketSettings,
 )
+from wsproxy.config.pages import media_type
 from wsproxy.config.schema import FRONTEND, HEALTH, LOG, MANAGED, POOL, ROUTE, ROUTE_KINDS, SERVER, WEBSOCKET
 from wsproxy.config.sections import ParsedSection
 
@@ -57,6 +59,7 @@ def _frontend(section: ParsedSection) -> FrontendSettings:
         name=section.name,
         place=str(section.place if port is None else port.place),
         certificates=_certificates(section),
+        error_pages=_error_pages(section),
         **section.fields(FRONTEND),
     )
 
@@ -67,6 +70,14 @@ def _certificates(section: ParsedSection) -> tuple[CertificateSettings, ...]:
         return ()
     pairs = zip(chains.value, keys.value, chains.places, keys.places, strict=True)
     return tuple(CertificateSettings(chain, key, str(place), str(at)) for chain, key, place, at in pairs)
+
+
+def _error_pages(section: ParsedSection) -> tuple[ErrorPageSettings, ...]:
+    pages = section.get("error_page")
+    if pages is None:
+        return ()
+    lines = zip(pages.value, pages.places, strict=True)
+    return tuple(ErrorPageSettings(statuses, path, media_type(path), str(at)) for (statuses, path), at in lines)
 
 
 def _route(section: ParsedSection, parsed: Sections) -> RouteSettings:

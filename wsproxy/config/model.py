@@ -98,6 +98,16 @@ class CertificateSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorPageSettings:
+    """A file that takes the place of the proxy's own error answers."""
+
+    statuses: tuple[int, ...]
+    path: str
+    media_type: str
+    place: str = field(default="", compare=False)  # in the ini file, for a file that cannot be read
+
+
+@dataclass(frozen=True, slots=True)
 class FrontendSettings:
     """One listener and what it allows its clients."""
 
@@ -109,6 +119,8 @@ class FrontendSettings:
     hsts_s: float | None = None  # Strict-Transport-Security: for how long browsers are told to use https only
     redirect_https: bool = False
     proxy_protocol: str | None = None  # "accept": every connection of a trusted proxy begins with a PROXY header
+    error_pages: tuple[ErrorPageSettings, ...] = ()
+    via: str | None = None  # the proxy's name in Via, which is not written without one
     max_connections: int = 10_000
     max_connections_per_ip: int | None = None
     header_timeout_s: float = 10.0

@@ -16,6 +16,7 @@ from wsproxy.config import model
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.limits import BYTE_RATE, OPTIONAL_DURATION, ORIGINS, RATE, SESSION_RATE, SLOW_CONSUMER
 from wsproxy.config.values import (
+from wsproxy.config.pages import ERROR_PAGES, VIA_NAME
     BOOLEAN,
     DURATION,
     HEADER_MATCHES,
@@ -114,7 +115,8 @@ FRONTEND: Final = Table(
         Key("proxy_protocol", choice("accept"), None, "the PROXY header that peers must send; trusted_proxies only"),
         Key("max_connections", _COUNT, "10000", "clients at a time; beyond it accepting stops"),
         Key("max_connections_per_ip", _COUNT, None, "those of one address; trusted_proxies are not counted"),
-        Key("error_page", PATH, None, "page to answer errors with", LATER),
+        Key("error_page", ERROR_PAGES, None, "files in place of the proxy's own error answers", field=""),
+        Key("via", VIA_NAME, None, "name in Via, added to requests and answers; a request that has it is a loop (508)"),
         Key("processes", PROCESSES, "1", "processes that run the data plane", field=""),
         Key("tls_certificate", PATHS, None, "certificate chains, PEM; chosen by the host a client names", field=""),
         Key("tls_key", PATHS, None, "private keys, PEM, in the same order", field=""),

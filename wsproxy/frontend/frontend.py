@@ -16,10 +16,12 @@ from wsproxy.balancing.routing import RouteTable
 from wsproxy.config.model import FrontendSettings
 from wsproxy.exchange import Exchange
 from wsproxy.frontend.entrance import Entrance
+from wsproxy.frontend.own_answers import OwnAnswers
 from wsproxy.frontend.relay import Relay
+from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.session import ClientSession
-from wsproxy.http.messages import HeadLimits
+from wsproxy.http.messages import HeadLimits, RequestHead
 from wsproxy.http.replies import strict_transport_security
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import Listener
@@ -37,7 +39,9 @@ class AccessRecorder(Protocol):
         """An exchange has ended."""
         ...
 
-    def refused(self, status: int, message: str, peer: str, request_id: bytes) -> None:
+    def refused(
+        self, status: int, message: str, peer: str, request_id: bytes, head: RequestHead | None = None
+    ) -> None:
         """A request was refused before it became an exchange."""
         ...
 
@@ -47,6 +51,7 @@ class Frontend:
 
     http_routes, websocket_routes: the routes of each kind that this frontend serves. stopping: no new work is taken.
     ended: the last connection is gone. scheme: what its clients use. answer_fields: lines that each answer gets.
+    answers: what it answers by itself. via: its name in Via, or b"".
     https_port: where its requests are redirected to, None where they are served; set before the first one comes.
     """
 
@@ -69,8 +74,22 @@ class Frontend:
         )
         self.scheme = "http" if identities is None else "https"
         self.answer_fields = b"" if settings.hsts_s is None else strict_transport_security(settings.hsts_s)
+        self.answers = OwnAnswers(settings.error_pages, deadlines, self.answer_fields)
+        self.via = b"" if settings.via is None else settings.via.encode("ascii")
         self.identities = identities
         self.https_port: int | None = None
+        self.sessions: set[ClientSession] = set()
+        self.sockets: list[socket.socket] = []
+        self.ended = asyncio.Event()
+        self._relayed: list[Relays] = []
+        self.use_routes(routes)
+        self._listener: Listener | None = None
+        self._request_prefix = os.urandom(6).hex().encode()  # tells processes and restarts apart
+        self._requests = 0
+
+    def use_routes(self, routes: Iterable[Route]) -> None:
+        """Lead the next requests to these routes; those under way go where they were going."""
+        settings = self.settings
         mine = [route for route in routes if route.settings.frontend in (None, settings.name)]
         if settings.redirect_https:
             mine = []
@@ -78,16 +97,14 @@ class Frontend:
         self.websocket_routes = RouteTable(
             [(route.settings, route) for route in mine if route.settings.kind == "websocket"]
         )
-        self.sessions: set[ClientSession] = set()
+        still_open = [relays for relays in self._relayed if relays.open]
         self._relayed = [route.relays for route in mine if route.relays is not None]
-        self.ended = asyncio.Event()
-        self._listener: Listener | None = None
-        self._request_prefix = os.urandom(6).hex().encode()  # tells processes and restarts apart
-        self._requests = 0
+        self._relayed += [relays for relays in still_open if relays not in self._relayed]
 
     async def run(self, sockets: list[socket.socket]) -> None:
         """Serve on listening `sockets` until `stop`, then until the last connection has ended."""
         settings = self.settings
+        self.sockets = sockets
         entrance = Entrance(settings, self.identities) if Entrance.is_needed(settings) else None
         self._listener = Listener(settings.name, sockets, self._serve, settings.max_connections, entrance)
         try:
@@ -142,6 +159,14 @@ class Frontend:
             session.stop()
         for relays in self._relayed:
             relays.drain([relay for relay in relays.open if relay.frontend is self], GOING_AWAY)
+
+    def retire(self) -> None:
+        """Another frontend takes the place of this one: end what is idle and what is in flight in order, keep WebSockets."""
+        self.stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        for session in tuple(self.sessions):
+            session.stop()
 
     def abort(self) -> None:
         """End everything that is left."""

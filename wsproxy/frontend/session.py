@@ -17,13 +17,13 @@ from wsproxy.frontend.body import ClientBody
 from wsproxy.frontend.forward import forward
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.websocket import open_websocket
-from wsproxy.http.forwarded import identity_fields
+from wsproxy.http.forwarded import believed_request_id, identity_fields
 from wsproxy.http.last_hop import last_hop_answer
-from wsproxy.http.messages import UNTIL_CLOSE, MalformedRequestError, RequestHead, field_values
+from wsproxy.http.messages import UNTIL_CLOSE, MalformedRequestError, RequestHead
 from wsproxy.http.redirects import HttpsRequiredError, https_required
 from wsproxy.http.repeats import RequestReader
-from wsproxy.http.replies import error_reply
 from wsproxy.http.target import normal_path
+from wsproxy.http.via import has_passed, via_line
 from wsproxy.net.deadlines import NEVER
 from wsproxy.net.stream import ReadTimeoutError, Stream
 from wsproxy.protection.retry import IDEMPOTENT
@@ -93,6 +93,7 @@ class ClientSession:
             self._hung_up()
         try:
             while True:
+                head: RequestHead | None = None
                 try:
                     self.deadline = deadlines.base + (keepalive_s if self._requests else header_s)
                     if not stream.buffer:
@@ -111,10 +112,11 @@ class ClientSession:
                     self._requests += 1
                     exchange = self._make_exchange(head, route)
                 except MalformedRequestError as error:
-                    await self._refuse(error.status, str(error))
+                    if await self._refuse(error.status, str(error), head):
+                        continue
                     return None
                 except HttpsRequiredError as error:
-                    await self._refuse(error.status, str(error), error.fields)
+                    await self._refuse(error.status, str(error), head, error.fields)
                     return None
                 if route.relays is None:
                     await forward(exchange, route)
@@ -252,11 +254,17 @@ class ClientSession:
             if limit_bytes is not None and head.length > limit_bytes:
                 raise MalformedRequestError(BODY_TOO_LARGE.status, BODY_TOO_LARGE.message)
             body = ClientBody(self._stream, head.length, limit_bytes, head.method in IDEMPOTENT, self)
-        request_id = frontend.next_request_id()
-        exchange = Exchange(head, body, self._stream, route.settings, self._identity_lines(head, request_id))
+        request_id = self._request_id(head)
+        identity = self._identity_lines(head, request_id)
+        if frontend.via:
+            if has_passed(head.fields, frontend.via):
+                raise MalformedRequestError(508, "the request has come through here before")
+            identity += via_line(head.minor_version, frontend.via)
+        exchange = Exchange(head, body, self._stream, route.settings, identity)
         exchange.request_id = request_id
         exchange.answer_fields = frontend.answer_fields
         limit_s = route.settings.request_timeout_s
+        exchange.via = frontend.via
         self._total_deadline = NEVER if limit_s is None else frontend.deadlines.after(limit_s)
         self.deadline = self._total_deadline
         if frontend.access is not None:
@@ -265,6 +273,13 @@ class ClientSession:
             exchange.keep_alive = False
         self.exchange = exchange
         return exchange
+
+    def _request_id(self, head: RequestHead | None) -> bytes:
+        """A trusted peer's id for the request, or a fresh one."""
+        fresh = self._frontend.next_request_id()
+        if head is None or head.claims is None:
+            return fresh
+        return believed_request_id(head.claims, self.peer, self._frontend.settings.trusted_proxies, fresh)
 
     def _identity_lines(self, head: RequestHead, request_id: bytes) -> bytes:
         """What the backend is told of the client; all but the id is the same for all requests of most connections."""
@@ -310,15 +325,13 @@ class ClientSession:
         read_whole = body is None or body.drained
         keep_alive = exchange.keep_alive and read_whole and failure is not STOPPING and failure.status not in (400, 408)
         self._stream.write(
-            error_reply(
+            self._frontend.answers.error(
                 failure.status,
                 failure.message,
-                exchange.request_id.decode("latin-1"),
-                b", ".join(field_values(exchange.head.fields, b"accept")),
+                exchange.request_id,
+                exchange.head,
                 close=not keep_alive,
                 retry_after_s=failure.retry_after_s,
-                head_only=exchange.head.method == b"HEAD",
-                fields=exchange.answer_fields,
             )
         )
         if not keep_alive:
@@ -338,15 +351,26 @@ class ClientSession:
             await self._end(unread=bool(head.length or self._stream.buffer))
         return not close
 
-    async def _refuse(self, status: int, message: str, fields: bytes = b"") -> None:
-        """Answer a request that goes nowhere, and end the connection."""
+    async def _refuse(self, status: int, message: str, head: RequestHead | None, fields: bytes = b"") -> bool:
+        """Answer a request that goes nowhere, and end the connection, unless it is only that nothing is there.
+
+        True when the connection may go on.
+        """
         frontend = self._frontend
-        request_id = frontend.next_request_id()
+        request_id = self._request_id(head)
         if frontend.access is not None:
-            frontend.access.refused(status, message, self.peer, request_id)
-        fields += frontend.answer_fields
-        self._stream.write(error_reply(status, message, request_id.decode("latin-1"), b"", close=True, fields=fields))
-        await self._end(unread=True)
+            frontend.access.refused(status, message, self.peer, request_id, head)
+        self._requests += 1
+        over = frontend.stopping or self._requests >= frontend.settings.keepalive_requests
+        keep_alive = status == 404 and head is not None and head.keep_alive and not head.length and not over
+        self._stream.write(
+            frontend.answers.error(status, message, request_id, head, close=not keep_alive, fields=fields)
+        )
+        if status == 408:
+            self._stream.close()  # whoever holds connections by dribbling is not waited for again
+        elif not keep_alive:
+            await self._end(unread=True)
+        return keep_alive
 
     async def _end(self, unread: bool) -> None:
         """Close; where input is or may be unread, not before the client had time to read our answer."""

@@ -22,6 +22,7 @@ from wsproxy.http.messages import (
     ResponseHead,
     field_values,
 )
+from wsproxy.http.via import via_line
 
 EMPTY_LINES: Final = 4
 """Empty lines skipped before a request line (RFC 9112 section 2.2 asks for one at least; old clients add a CRLF)."""
@@ -88,25 +89,30 @@ def encode_request(head: RequestHead, identity: bytes) -> bytes:
     return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (head.method, head.target, head.fields, identity)
 
 
-def encode_response(head: ResponseHead, chunked: bool, close: bool, minor_version: int) -> bytes:
+def encode_response(
+    head: ResponseHead, chunked: bool, close: bool, minor_version: int, date: bytes = b""
+) -> bytes:
     """Write a response head for the client.
 
     chunked: the body follows in chunked coding. close: this is the connection's last response. minor_version: what the
-    client spoke; one of HTTP/1.0 must be told that the connection stays open (RFC 9112 section 9.3).
+    client spoke; one of HTTP/1.0 must be told that the connection stays open (RFC 9112 section 9.3). date: the line to
+    add, or b"".
     """
     if chunked or close or minor_version == 0 or head.status == 101:
-        return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (
-            head.status,
-            head.reason,
-            head.fields,
-            _connection_lines(head, chunked, close, minor_version),
-        )
-    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, head.fields)
+        date += _connection_lines(head, chunked, close, minor_version)
+    return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (head.status, head.reason, head.fields, date)
 
 
 def with_host(head: RequestHead, authority: bytes) -> None:
     """Make `authority` the Host that the upstream sees; `head.authority` stays what the client asked for."""
     head.fields = b"Host: %b\r\n%b" % (authority, _host_line.sub(b"", head.fields))
+
+
+def with_via(head: ResponseHead, name: bytes) -> ResponseHead:
+    """A copy that has come through the proxy of this name."""
+    more = copy(head)
+    more.fields = head.fields + via_line(head.minor_version, name)
+    return more
 
 
 def with_fields(head: ResponseHead, lines: bytes) -> ResponseHead:

@@ -28,6 +28,9 @@ def field_values(fields: bytes, name: bytes) -> list[bytes]:
     return _finder(name.lower()).findall(fields)
 
 
+_date_line: Final = re.compile(rb"(?im)^date: ").search
+
+
 class RequestHead:
     """A request head that both sides read the same way.
 
@@ -99,6 +102,7 @@ class ResponseHead:
     """A response head from an upstream server.
 
     fields: end-to-end fields, canonical; a Content-Length that may be forwarded is in it, Transfer-Encoding is not.
+    has_date: one of them is Date.
     length: bytes of body, CHUNKED, UNTIL_CLOSE, or 0 for a status or a method that has none (HEAD, 1xx, 204, 304).
     keep_alive: whether the connection may be used again once the body has ended.
     keep_alive_timeout_s: what the server's `Keep-Alive: timeout=N` says, or None.
@@ -107,6 +111,7 @@ class ResponseHead:
 
     __slots__ = (
         "fields",
+        "has_date",
         "keep_alive",
         "keep_alive_timeout_s",
         "length",
@@ -131,6 +136,7 @@ class ResponseHead:
     ) -> None:
         self.status = status
         self.reason = reason
+        self.has_date = b"\nDate: " in fields or _date_line(fields) is not None
         self.minor_version = minor_version
         self.fields = fields
         self.length = length

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from dataclasses import dataclass
 from typing import Final
 
 CONTINUE_100: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -43,6 +44,7 @@ REASONS: Final = {
     503: "Service Unavailable",
     504: "Gateway Timeout",
     505: "HTTP Version Not Supported",
+    508: "Loop Detected",
 }
 
 _OFFERS: Final = ("application/json", "text/plain", "text/html")
@@ -57,6 +59,14 @@ _PAGE: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorPage:
+    """An operator's own page."""
+
+    media_type: str
+    body: bytes
+
+
 def error_reply(
     status: int,
     message: str,
@@ -66,15 +76,21 @@ def error_reply(
     retry_after_s: int | None = None,
     head_only: bool = False,
     fields: bytes = b"",
+    page: ErrorPage | None = None,
 ) -> bytes:
     """A whole response with an error body: JSON, or text or HTML when `accept` (an Accept value) prefers it.
+
+    page: what a client gets that accepts its type and prefers no other of ours.
 
     close: say that the connection ends. head_only: the answer to a HEAD, with the length but not the body.
     fields: more lines for its head, each with its line end.
     A 426 carries what RFC 9110 section 15.5.22 and RFC 6455 section 4.4 ask for.
     """
-    media_type = preferred_type(accept)
-    body = _body(media_type, status, message, request_id)
+    media_type = preferred_type(accept, "" if page is None else page.media_type)
+    if page is not None and media_type == page.media_type:
+        body = page.body
+    else:
+        body = _body(media_type, status, message, request_id)
     lines = [
         f"HTTP/1.1 {status} {REASONS.get(status, '')}",
         f"Content-Type: {media_type}" + ("" if media_type == "application/json" else "; charset=utf-8"),
@@ -98,13 +114,15 @@ def strict_transport_security(max_age_s: float) -> bytes:
     return b"Strict-Transport-Security: max-age=%d\r\n" % max_age_s
 
 
-def preferred_type(accept: bytes) -> str:
+def preferred_type(accept: bytes, first: str = "") -> str:
     """The offered media type with the highest weight in an Accept value (RFC 9110 section 12.5.1).
 
-    The most specific range decides a type's weight; equal weights leave the choice to us. When nothing fits, JSON.
+    The most specific range decides a type's weight; equal weights leave the choice to us: `first`, if there is one,
+    then JSON. So do ranges that fit nothing we have.
     """
+    offers = (first, *_OFFERS) if first else _OFFERS
     if not accept or accept == b"*/*":
-        return _OFFERS[0]
+        return offers[0]
     weights: dict[str, float] = {}
     for media_range in accept.decode("latin-1").split(",", _RANGES)[:_RANGES]:
         name = media_range.partition(";")[0].strip().lower()
@@ -114,7 +132,7 @@ def preferred_type(accept: bytes) -> str:
     def weight(offer: str) -> float:
         return weights.get(offer, weights.get(offer.partition("/")[0] + "/*", weights.get("*/*", 0.0)))
 
-    return max(_OFFERS, key=weight)
+    return max(offers, key=weight)
 
 
 def _body(media_type: str, status: int, message: str, request_id: str) -> bytes:

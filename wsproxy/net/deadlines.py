@@ -1,15 +1,20 @@
 """One coarse clock for all the deadlines of a process: re-arming one is an assignment, not a timer.
 
-Knows objects with a `deadline`; not what they are. A timer per request would cost more than parsing the request.
+Knows objects with a `deadline`; not what they are. A timer per request would cost more than parsing the request. As the
+one who looks at the clock, it also keeps the Date line that both sides add to answers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol
 
 import anyio
+
+from wsproxy.http.date import date_line
 
 NEVER: Final = inf
 """A deadline that never comes."""
@@ -31,13 +36,17 @@ class Deadlines:
     """The objects whose deadlines are watched.
 
     now: the time as of the last sweep. base: what a delay is added to, so that no deadline comes early.
+    date_line: `Date: …`, a tick late at most. clock: the wall's, in seconds since 1970.
     """
 
-    def __init__(self, tick_s: float = TICK_S) -> None:
+    def __init__(self, tick_s: float = TICK_S, clock: Callable[[], float] = time.time) -> None:
         self._tick_s = tick_s
         self._watched: set[Expirable] = set()
         self.now = asyncio.get_running_loop().time()
         self.base = self.now + tick_s
+        self._clock = clock
+        self._second = int(clock())
+        self.date_line = date_line(self._second)
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -58,6 +67,9 @@ class Deadlines:
         """Expire what is due at `now`."""
         self.now = now
         self.base = now + self._tick_s
+        if (second := int(self._clock())) != self._second:
+            self._second = second
+            self.date_line = date_line(second)
         for item in [item for item in self._watched if item.deadline <= now]:
             item.expire()
 

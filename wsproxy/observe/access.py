@@ -6,18 +6,24 @@ never holds a request up.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Final, Protocol, TextIO
 
 import anyio
 
+from wsproxy.errors import CLIENT_LEFT
 from wsproxy.exchange import Exchange
+from wsproxy.http.messages import RequestHead
 
 FLUSH_EVERY_S: Final = 0.5
 """How late a line may be seen; soon enough for a person who watches."""
 
 MAX_BUFFERED_LINES: Final = 20_000
 """About 4 MiB: some seconds of a busy proxy."""
+
+
+_trace_id: Final = re.compile(rb"(?im)^traceparent: [0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-").search
 
 
 class Clock(Protocol):
@@ -27,7 +33,10 @@ class Clock(Protocol):
 
 
 class AccessLog:
-    """Plain lines: time, client, request line, status, bytes, milliseconds, backend, request id."""
+    """Plain lines: time, client, request line, status, bytes, milliseconds, backend, request id.
+
+    Behind these, where there are any: the trace id, and in parentheses what went wrong.
+    """
 
     def __init__(self, out: TextIO, clock: Clock = time.time) -> None:
         self._out = out
@@ -40,17 +49,23 @@ class AccessLog:
         head = exchange.head
         response = exchange.response
         failure = exchange.failure
-        status = failure.status if failure is not None and not exchange.answered else response.status if response else 0
+        status = response.status if response is not None and exchange.answered else 0
+        if failure is not None and (failure is CLIENT_LEFT or not exchange.answered):
+            status = failure.status
+        reason = "" if failure is None else f" ({failure.message})"
         backend_name = exchange.backend_name or "-"
         duration_ms = (time.perf_counter() - exchange.started_at) * 1000
         self._add(
-            f'{peer} "{_shown(head.method)} {_shown(head.target)} HTTP/1.{head.minor_version}" {status} '
-            f"{exchange.answered_bytes} {duration_ms:.1f}ms {backend_name} {_shown(exchange.request_id)}"
+            f'{peer} "{_request_line(head)}" {status} {exchange.answered_bytes} {duration_ms:.1f}ms {backend_name} '
+            f"{_shown(exchange.request_id)}{_trace(head)}{reason}"
         )
 
-    def refused(self, status: int, message: str, peer: str, request_id: bytes) -> None:
-        """A request was refused before it became an exchange."""
-        self._add(f'{peer} "-" {status} 0 0.0ms - {_shown(request_id)} ({message})')
+    def refused(
+        self, status: int, message: str, peer: str, request_id: bytes, head: RequestHead | None = None
+    ) -> None:
+        """A request was refused before it became an exchange; `head` is None where it could not be read."""
+        asked, trace = ("-", "") if head is None else (_request_line(head), _trace(head))
+        self._add(f'{peer} "{asked}" {status} 0 0.0ms - {_shown(request_id)}{trace} ({message})')
 
     def _add(self, line: str) -> None:
         if len(self._lines) >= MAX_BUFFERED_LINES:
@@ -78,6 +93,18 @@ class AccessLog:
                 self.flush()
         finally:
             self.flush()
+
+
+def _request_line(head: RequestHead) -> str:
+    return f"{_shown(head.method)} {_shown(head.target)} HTTP/1.{head.minor_version}"
+
+
+def _trace(head: RequestHead) -> str:
+    """The trace that the request belongs to (W3C Trace Context), so that its spans can be found from here."""
+    if b"raceparent: " not in head.fields:  # nearly all: a tenth of what looking for the field takes
+        return ""
+    match = _trace_id(head.fields)
+    return f" trace={match[1].decode()}" if match else ""
 
 
 def _shown(raw: bytes) -> str:
