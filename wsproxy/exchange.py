@@ -68,11 +68,11 @@ class Exchange:
 
     identity: ready-made lines that go behind the request's own fields (X-Forwarded-For …).
     answer_fields: lines that the final response gets, unless it has such fields already.
+    via: our name in the Via that the final response gets, or b"".
     keep_alive: whether the client's connection may be used again; the worker clears it when its answer rules that out.
     committed: an interim response went to the client, so nothing can be retried.
     answered: bytes of the final one did, so nothing can be replaced either.
     failure: why there was no answer; None once it was answered whole.
-    via: our name in the Via that the final response gets, or b"".
     abandoned: why nobody waits for the answer any more (the client left, request_timeout is over), else None.
     holder: who is told so; None on the way from one to the next.
     upstream: after a 101, the detached upstream connection, with what it sent behind its head still buffered.
@@ -102,12 +102,12 @@ class Exchange:
         "started_at",
         "tried",
         "upstream",
+        "via",
     )
 
     def __init__(
         self, head: RequestHead, body: RequestBody | None, client: Stream, route: RouteSettings, identity: bytes
     ) -> None:
-        "via",
         self.head = head
         self.body = body
         self.client = client
@@ -115,12 +115,12 @@ class Exchange:
         self.identity = identity
         self.keep_alive = head.keep_alive
         self.answer_fields = b""
+        self.via = b""
         self.answered = False
         self.committed = False
         self.answered_bytes = 0
         self.abandoned: Failure | None = None
         self.attempts = 0
-        self.via = b""
         self.backend_name = ""
         self.failure: Failure | None = None
         self.offered_at = self.give_up_at = 0.0

@@ -125,6 +125,8 @@ DATE = b"Date: Tue, 15 Nov 1994 08:12:31 GMT\r\n"  # or it would get one
 HEAD = b"HTTP/1.1 200 OK\r\n" + DATE
 CLOSE = b"Connection: close\r\n"
 CODED = b"Transfer-Encoding: chunked\r\n"
+NOTHING = b"HTTP/1.1 204 No Content\r\n" + DATE + b"\r\n"
+UNCHANGED = b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n" + DATE + b"\r\n"
 
 
 @pytest.mark.parametrize(
@@ -134,8 +136,6 @@ CODED = b"Transfer-Encoding: chunked\r\n"
         (HEAD + b"Content-Length: 0\r\n\r\n", 1, HEAD + b"Content-Length: 0\r\n\r\n", True),
         (NOTHING, 1, NOTHING, True),
         (UNCHANGED, 1, UNCHANGED, True),
-NOTHING = b"HTTP/1.1 204 No Content\r\n" + DATE + b"\r\n"
-UNCHANGED = b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n" + DATE + b"\r\n"
         (HEAD + CODED + b"\r\n2\r\nok\r\n0\r\n\r\n", 1, HEAD + CODED + b"\r\n2\r\nok\r\n0\r\n\r\n", True),
         (HEAD + CODED + b"\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n", 1, HEAD + CODED + b"\r\n2\r\nok\r\n0\r\n\r\n", True),
         (HEAD + CODED + b"\r\n2;x=y\r\nok\r\n0\r\n\r\n", 0, HEAD + CLOSE + b"\r\nok", False),

@@ -183,6 +183,8 @@ class Worker:
                     return None
             if upload is not None and not upload.done and _ends_early(response, upload, connection):
                 exchange.keep_alive = False  # say so in the head: the rest of the body is not read
+            if exchange.via:
+                response = with_via(response, exchange.via)
             if exchange.answer_fields:
                 response = with_fields(response, exchange.answer_fields)
             if not connection.try_relay(response, exchange):
@@ -210,8 +212,6 @@ class Worker:
     def _encode(self, exchange: Exchange) -> bytes:
         """The request's head for this backend, which may want a Host of its own."""
         head = exchange.head
-            if exchange.via:
-                response = with_via(response, exchange.via)
         authority = self._home.authority
         if head.authority and not (authority.is_own and not exchange.route.preserve_host):
             return encode_request(head, exchange.identity)

@@ -15,8 +15,8 @@ from typing import Any, Final
 from wsproxy.config import model
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.limits import BYTE_RATE, OPTIONAL_DURATION, ORIGINS, RATE, SESSION_RATE, SLOW_CONSUMER
-from wsproxy.config.values import (
 from wsproxy.config.pages import ERROR_PAGES, VIA_NAME
+from wsproxy.config.values import (
     BOOLEAN,
     DURATION,
     HEADER_MATCHES,

@@ -263,8 +263,8 @@ class ClientSession:
         exchange = Exchange(head, body, self._stream, route.settings, identity)
         exchange.request_id = request_id
         exchange.answer_fields = frontend.answer_fields
-        limit_s = route.settings.request_timeout_s
         exchange.via = frontend.via
+        limit_s = route.settings.request_timeout_s
         self._total_deadline = NEVER if limit_s is None else frontend.deadlines.after(limit_s)
         self.deadline = self._total_deadline
         if frontend.access is not None:
