@@ -45,7 +45,7 @@ def parse_text(text: str) -> tuple[dict[str, ParsedSection], list[str]]:
         ("[tcp:a]", ["1:1: section [tcp:a] is not available yet"]),
         ("[admin]", ["1:1: section [admin] is not available yet"]),
         ("[scaling]", ["1:1: section [scaling] is not available yet"]),
-        ("[log]\nformat = json", ["2:1: 'format' in [log] is not available yet"]),
+        ("[http]\ncache = yes", ["2:1: 'cache' in [http] is not available yet"]),
         ("[http]\nserver1_weight = 1", ["2:1: 'server1_weight' in [http] is not available yet"]),
         ("[http]\nmax_load = 1", ["2:1: 'max_load' in [http] is not available yet"]),
         (

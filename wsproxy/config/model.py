@@ -195,16 +195,36 @@ class RouteSettings:
     body_timeout_s: float = 60.0  # silence inside an upstream body
     request_timeout_s: float | None = None
     retries: int = 1
+    pass_trailers: bool = False
     preserve_host: bool = False
     websocket: WebSocketSettings = WebSocketSettings()
 
 
 @dataclass(frozen=True, slots=True)
+class LineTemplate:
+    """One form of access lines: fields, and what stands around them, which is one piece more."""
+
+    literals: tuple[str, ...]
+    fields: tuple[str, ...]
+    is_json: bool = False  # how a field is written that has nothing to say
+
+
+@dataclass(frozen=True, slots=True)
+class AccessFormat:
+    """The access lines of requests and of WebSockets that open, and those of WebSockets that have closed."""
+
+    request: LineTemplate
+    closing: LineTemplate
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
-    """Where log and access lines go."""
+    """Where log and access lines go, and in which form."""
 
     level: str = "info"  # debug, info, warning, error
     access: str = "stdout"  # stdout, off, or a path
+    format: Literal["text", "json"] = "text"
+    access_format: AccessFormat | None = None  # None: as `format` says
 
 
 @dataclass(frozen=True, slots=True)

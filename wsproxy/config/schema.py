@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wsproxy.config import model
+from wsproxy.config.access_format import ACCESS_FORMAT
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.limits import BYTE_RATE, OPTIONAL_DURATION, ORIGINS, RATE, SESSION_RATE, SLOW_CONSUMER
 from wsproxy.config.pages import ERROR_PAGES, VIA_NAME
@@ -155,6 +156,7 @@ ROUTE: Final = Table(
         Key("response_timeout", DURATION, "60s", "time to the first byte of the answer"),
         Key("request_timeout", DURATION, None, "time a whole exchange may take; a WebSocket's handshake"),
         Key("retries", integer(0, 10), "1", "attempts on other servers after a failure that allows it"),
+        Key("pass_trailers", BOOLEAN, "no", "forward trailer fields of chunked messages, both ways"),
         Key("preserve_host", BOOLEAN, "no", "servers written as a URL get the client's Host too"),
         Key("rate_limit", _RATE, None, "requests let through per rate_limit_key", LATER),
         Key("rate_limit_key", _REQUEST_KEY, "ip", "what rate_limit counts by", LATER),
@@ -309,9 +311,9 @@ LOG: Final = Table(
     model.LogSettings,
     (
         Key("level", choice("debug", "info", "warning", "error"), "info", "the least severe messages written"),
-        Key("format", choice("text", "json"), "text", "form of the messages", LATER),
+        Key("format", choice("text", "json"), "text", "form of messages; of access lines too, without access_format"),
         Key("access", LOG_TARGET, "stdout", "where the line per request goes"),
-        Key("access_format", text("format"), None, "form of the line per request", LATER),
+        Key("access_format", ACCESS_FORMAT, None, "form of the line per request"),
     ),
 )
 

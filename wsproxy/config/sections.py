@@ -14,7 +14,7 @@ from typing import Any, Final
 from wsproxy.config.errors import Place, Problem
 from wsproxy.config.reader import Document, Entry, Section, ValueLine
 from wsproxy.config.schema import SECTIONS, Key, SectionKind, Table
-from wsproxy.config.values import NotAvailableError
+from wsproxy.config.values import NotAvailableError, PartError
 
 _SERVER_KEY: Final = re.compile(r"server(?P<number>[0-9]{1,6})(?:_(?P<option>.*))?")
 _SECTION_SUFFIX: Final = re.compile(r"[A-Za-z0-9_.\-]+")
@@ -172,6 +172,8 @@ class _Parsing:
                 values.append(key.parse(line.text, self._directory))
             except NotAvailableError as error:
                 self._report(line.place, f"{entry.key} = {error} is not available yet")
+            except PartError as error:
+                self._report(line.place.right(error.offset), str(error))
             except ValueError as error:
                 self._report(line.place, str(error))
         if len(values) < len(lines):

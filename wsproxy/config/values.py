@@ -33,6 +33,14 @@ class NotAvailableError(ValueError):
     """A value that a later version understands; str() is the value."""
 
 
+class PartError(ValueError):
+    """A value of which one part is wrong; `offset` is where that begins, in characters from the value's first."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
 @dataclass(frozen=True, slots=True)
 class Parser:
     """How the value of a key is read.
