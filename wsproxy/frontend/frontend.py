@@ -66,26 +66,6 @@ class Frontend:
         self.deadlines = deadlines
         self.access = access
         self.stopping = False
-        self.scheme = "http" if identities is None else "https"
-        self.identities = identities
-        self.https_port: int | None = None
-        self.use(settings)
-        self.sessions: set[ClientSession] = set()
-        self.sockets: list[socket.socket] = []
-        self.ended = asyncio.Event()
-        self._relayed: list[Relays] = []
-        self.use_routes(routes)
-        self._request_prefix = os.urandom(6).hex().encode()  # tells processes and restarts apart
-        self._requests = 0
-
-    def use(self, settings: FrontendSettings) -> None:
-        """Take over limits, timeouts and pages; what decides how connections come in needs another frontend.
-
-        Raises ErrorPageError for a page that cannot be read.
-        """
-        self.answer_fields = b"" if settings.hsts_s is None else strict_transport_security(settings.hsts_s)
-        self.answers = OwnAnswers(settings.error_pages, self.deadlines, self.answer_fields)
-        self.settings = settings
         self.limits = HeadLimits(
             head_bytes=settings.max_header_size_bytes,
             fields=settings.max_headers,
@@ -93,6 +73,8 @@ class Frontend:
         )
         self.scheme = "http" if identities is None else "https"
         self.answer_fields = b"" if settings.hsts_s is None else strict_transport_security(settings.hsts_s)
+        self.answers = OwnAnswers(settings.error_pages, deadlines, self.answer_fields)
+        self.via = b"" if settings.via is None else settings.via.encode("ascii")
         self.identities = identities
         self.https_port: int | None = None
         mine = [route for route in routes if route.settings.frontend in (None, settings.name)]
