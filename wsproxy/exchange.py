@@ -23,6 +23,7 @@ class RequestBody(Protocol):
     complete: nothing is left to be read, from the client or of what was kept for replay.
     drained: the client's stream stands behind the body.
     replayable: nothing was read yet, or all that was read is still kept.
+    trailers: once it is complete, the trailer fields that came behind it, as a canonical block.
     """
 
     @property
@@ -33,6 +34,9 @@ class RequestBody(Protocol):
 
     @property
     def replayable(self) -> bool: ...
+
+    @property
+    def trailers(self) -> bytes: ...
 
     def take_buffered(self) -> bytes:
         """What of the body is there already, maybe b"". Never waits. Raises BodyError."""

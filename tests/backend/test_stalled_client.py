@@ -9,12 +9,13 @@ import pytest
 from tests.fakes import Client, make_stream, run, settle
 from wsproxy.backend.connection import ClientGoneError, UpstreamConnection
 from wsproxy.net.deadlines import Deadlines
+from wsproxy.protection.persistence import PersistenceState
 
 
 def test_a_client_is_waited_for_while_it_takes_something() -> None:
     async def main() -> None:
         deadlines = Deadlines()
-        connection = UpstreamConnection(make_stream()[0], deadlines)
+        connection = UpstreamConnection(make_stream()[0], deadlines, PersistenceState())
         client = Client()
         client.stream.stall_timeout_s = 10.0
         connection.exchange = client.exchange

@@ -16,6 +16,7 @@ from wsproxy.errors import BODY_TOO_LARGE, INTERNAL, Failure, Retry
 from wsproxy.exchange import BodyError, Exchange
 from wsproxy.http.messages import CHUNKED
 from wsproxy.net.deadlines import Deadlines
+from wsproxy.protection.persistence import PersistenceState
 
 
 class Home:
@@ -25,13 +26,20 @@ class Home:
         self.name = "server1"
         self.authority = authority
         self.deadlines = Deadlines()
+        self.persistence = PersistenceState()
+        self.trials: list[UpstreamConnection] = []
+        self.takes_trials = False
         self.upstream = upstream
         self.tasks = tasks
         self.next_ones: deque[Exchange] = deque()
         self.rested = 0
 
     async def connect(self, timeout_s: float) -> UpstreamConnection:
-        return UpstreamConnection(await self.upstream.dial(timeout_s), self.deadlines)
+        return UpstreamConnection(await self.upstream.dial(timeout_s), self.deadlines, self.persistence)
+
+    def try_out(self, connection: UpstreamConnection) -> bool:
+        self.trials.append(connection)
+        return self.takes_trials
 
     def next_exchange(self, worker: Worker) -> Exchange | None:
         return self.next_ones.popleft() if self.next_ones else None
@@ -50,6 +58,7 @@ class Body:
         self._buffered = buffered
         self.rewound = 0
         self.replayable = True
+        self.trailers = b""
         self.reading = asyncio.Event()
 
     @property
@@ -194,7 +203,8 @@ def test_cuts_change_nothing(raw: bytes, size: int) -> None:
         (b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", False, 502, Retry.NEVER),
         (HEAD + b"Content-Length: 5\r\n\r\nok", True, 502, Retry.NEVER),
         (HEAD + CODED + b"\r\n5\r\nok", True, 502, Retry.NEVER),
-        (HEAD + CODED + b"\r\nfive\r\n", True, 502, Retry.NEVER),
+        (HEAD + CODED + b"\r\nfive\r\n", False, 502, Retry.NEVER),
+        (HEAD + CODED + b"\r\n2\r\nokay", False, 502, Retry.NEVER),
         (HEAD + CODED + b"\r\n2\r\nok\r\n", True, 502, Retry.NEVER),
     ],
 )
@@ -265,13 +275,76 @@ def test_a_request_on_a_used_connection_that_the_server_closed_is_sent_once_more
 
 def test_an_unsafe_request_on_a_used_connection_is_not_sent_again() -> None:
     async def main() -> None:
-        upstream = UpstreamDialer(ANSWER, b"", ANSWER)
-        clients = Client(), Client(method=b"POST")
+        upstream = UpstreamDialer(ANSWER, ANSWER, b"", ANSWER)
+        clients = Client(), Client(), Client(method=b"POST")  # the second shows that the server keeps connections
         await carry(upstream, *clients)
-        assert clients[1].status == 502
-        assert clients[1].exchange.failure is not None
-        assert clients[1].exchange.failure.retry is Retry.FRESH
-        assert len(upstream.requests) == 2
+        assert clients[2].status == 502
+        assert clients[2].exchange.failure is not None
+        assert clients[2].exchange.failure.retry is Retry.FRESH
+        assert len(upstream.requests) == 3
+
+    run(main)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_an_unsafe_request_does_not_go_over_a_connection_that_may_be_about_to_end(taken: bool) -> None:
+    async def main() -> None:
+        upstream = UpstreamDialer(ANSWER, ANSWER)
+        clients = Client(), Client(method=b"POST")
+        async with asyncio.TaskGroup() as tasks:
+            home = Home(upstream, tasks, PLAIN)
+            home.takes_trials = taken
+            for client in clients:
+                client.exchange.begin()
+            home.next_ones.append(clients[1].exchange)
+            await Worker(home).run(clients[0].exchange)
+        assert [client.status for client in clients] == [200, 200]
+        assert len(upstream.transports) == 2
+        assert len(home.trials) == 1
+        assert home.trials[0].stream.closed is not taken
+        home.trials[0].close()
+
+    run(main)
+
+
+def test_after_an_end_behind_an_answer_unsafe_requests_get_new_connections() -> None:
+    async def main() -> None:
+        upstream = UpstreamDialer(ANSWER, ANSWER, b"", ANSWER, ANSWER)
+        clients = Client(), Client(), Client(), Client(method=b"POST")
+        await carry(upstream, *clients)
+        assert [client.status for client in clients] == [200] * 4
+        assert [transport.sent.count(b"HTTP/1.1") for transport in upstream.transports] == [3, 1, 1]
+
+    run(main)
+
+
+def test_a_connection_on_trial_ends_with_what_it_has_shown() -> None:
+    async def main() -> None:
+        upstream = UpstreamDialer()
+        deadlines, persistence = Deadlines(), PersistenceState()
+        kept, ended = [UpstreamConnection(await upstream.dial(1.0), deadlines, persistence) for _ in range(2)]
+        for connection in (kept, ended):
+            connection.rest(None)
+            connection.begin_trial()
+        sweep(deadlines, 2.0)
+        assert kept.stream.closed
+        assert ended.stream.closed
+        assert not persistence.is_unknown(deadlines.now)
+
+    run(main)
+
+
+def test_a_connection_that_ends_on_trial_says_so() -> None:
+    async def main() -> None:
+        upstream = UpstreamDialer()
+        deadlines, persistence = Deadlines(), PersistenceState()
+        connection = UpstreamConnection(await upstream.dial(1.0), deadlines, persistence)
+        connection.rest(None)
+        connection.begin_trial()
+        upstream.transports[0].end()
+        persistence.kept()
+        assert not persistence.may_reuse(deadlines.now, 0.0, 2)
+        connection.close()
 
     run(main)
 
@@ -295,7 +368,7 @@ def test_an_idle_connection_that_its_server_ends_is_closed_at_once() -> None:
         upstream = UpstreamDialer(ANSWER)
         stream = await upstream.dial(1.0)
         deadlines = Deadlines()
-        connection = UpstreamConnection(stream, deadlines)
+        connection = UpstreamConnection(stream, deadlines, PersistenceState())
         connection.rest(None)
         assert connection.is_fresh()
         upstream.transports[0].end()
@@ -316,7 +389,7 @@ def test_a_connection_grows_stale_before_its_server_closes_it(
         stream = await UpstreamDialer().dial(1.0)
         deadlines = Deadlines()
         deadlines.sweep(100.0)
-        connection = UpstreamConnection(stream, deadlines)
+        connection = UpstreamConnection(stream, deadlines, PersistenceState())
         connection.rest(timeout_s)
         deadlines.sweep(100.0 + idle_s)
         assert connection.is_fresh() is fresh
@@ -583,10 +656,10 @@ def test_a_body_that_is_too_large_at_once_sends_nothing() -> None:
 
 def test_a_body_is_replayed_on_a_fresh_connection() -> None:
     async def main() -> None:
-        upstream = UpstreamDialer(ANSWER, b"")
+        upstream = UpstreamDialer(ANSWER, ANSWER, b"")
         body = Body(b"0123")
         first, second = Client(), Client(method=b"PUT", body=body)
-        carried = asyncio.ensure_future(carry(upstream, first, second))
+        carried = asyncio.ensure_future(carry(upstream, Client(), first, second))
         await until(lambda: upstream.pending)
         await until(lambda: body.complete)
         await settle()

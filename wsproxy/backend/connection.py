@@ -11,12 +11,13 @@ from typing import Final
 from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.exchange import Exchange
-from wsproxy.http.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
-from wsproxy.http.codec import encode_response
-from wsproxy.http.messages import CHUNKED, UNTIL_CLOSE, MalformedBodyError, ResponseHead
+from wsproxy.http.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk, encode_last_chunk
+from wsproxy.http.codec import encode_response, with_trailer
+from wsproxy.http.messages import CHUNKED, UNTIL_CLOSE, MalformedBodyError, MalformedResponseError, ResponseHead
 from wsproxy.http.repeats import ResponseReader
 from wsproxy.net.deadlines import NEVER, Deadlines
 from wsproxy.net.stream import Stream
+from wsproxy.protection.persistence import PersistenceState
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Response heads are larger than request heads (cookies, policies), and come from a side that is trusted more."""
@@ -24,6 +25,8 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 REUSE_WITHIN_S: Final = 4.0
 """uvicorn, hypercorn and Node close after 5 s of idleness: a second before that the connection counts as stale."""
 
+TRIAL_S: Final = 1.0
+"""How long a server has to end a connection behind its answer, if that is what it does, when it is tried out."""
 
 COPIED_BYTES: Final = 16 * 1024
 """What is joined with a head into one write; above it two writes (one `writev` in the end) cost less than the copy."""
@@ -40,7 +43,8 @@ class TruncatedError(Exception):
 class UpstreamConnection:
     """A connection to a backend, used for one exchange after another.
 
-    served: exchanges answered over it. usable_until: loop time until which it may be used again.
+    served: exchanges answered over it. rested_at: loop time when the last one ended. reuse_within_s: how long after
+    that it may be used again.
     exchange: the one that holds it now. deadline: when the silence of whoever is waited for has lasted too long.
     timed_out: the server was silent past that deadline. unsent_bytes: what the client had not taken at the last look.
     """
@@ -48,26 +52,30 @@ class UpstreamConnection:
     __slots__ = (
         "_deadlines",
         "_heads",
+        "_persistence",
         "deadline",
         "exchange",
+        "rested_at",
         "reusable",
+        "reuse_within_s",
         "served",
         "stream",
         "timed_out",
         "unsent_bytes",
-        "usable_until",
     )
 
-    def __init__(self, stream: Stream, deadlines: Deadlines) -> None:
+    def __init__(self, stream: Stream, deadlines: Deadlines, persistence: PersistenceState) -> None:
         self.stream = stream
         self.served = 0
         self.reusable = True
-        self.usable_until = 0.0
+        self.rested_at = 0.0
+        self.reuse_within_s = REUSE_WITHIN_S
         self.exchange: Exchange | None = None
         self.deadline = NEVER
         self.timed_out = False
         self.unsent_bytes = 0
         self._deadlines = deadlines
+        self._persistence = persistence
         self._heads = ResponseReader(MAX_HEAD_BYTES)
         stream.on_hangup = self._hung_up
         deadlines.watch(self)
@@ -76,6 +84,9 @@ class UpstreamConnection:
         """An idle connection that the server has ended is closed at once, not when it is next looked at."""
         if self.exchange is None:
             self.stream.close()
+            self.was_ended()
+        else:
+            self.reusable = False
 
     def expire(self) -> None:
         """The deadline has passed: end the side that is waited for, which wakes the worker.
@@ -84,7 +95,10 @@ class UpstreamConnection:
         """
         self.deadline = NEVER
         exchange = self.exchange
-        if exchange is not None and exchange.client.write_paused:
+        if exchange is None:
+            self._persistence.kept()
+            self.close()
+        elif exchange.client.write_paused:
             if exchange.client.unsent_bytes < self.unsent_bytes:
                 self._expect_client(exchange)
             else:
@@ -100,17 +114,35 @@ class UpstreamConnection:
     def is_fresh(self) -> bool:
         """Whether the next exchange may go over it: open, silent, and not so long idle that the server may close it."""
         stream = self.stream
-        return not stream.eof and not stream.buffer and not stream.closed and self._deadlines.now < self.usable_until
+        idle_s = self._deadlines.now - self.rested_at
+        return not stream.eof and not stream.buffer and not stream.closed and idle_s < self.reuse_within_s
+
+    def may_carry_once(self) -> bool:
+        """Whether a request that cannot be sent a second time may go over it."""
+        now = self._deadlines.now
+        return self._persistence.may_reuse(now, now - self.rested_at, self.served) and self.stream.is_quiet()
+
+    def was_ended(self) -> None:
+        """The server has ended it without having said so."""
+        now = self._deadlines.now
+        self._persistence.ended(now, now - self.rested_at)
+
+    def was_ended_at_once(self) -> None:
+        """The same, right behind its answer."""
+        self._persistence.ended(self._deadlines.now, 0.0)
+
+    def begin_trial(self) -> None:
+        """Watch for a while whether the server ends it; nothing is sent over it any more."""
+        self.deadline = self._deadlines.after(TRIAL_S)
 
     def rest(self, keep_alive_timeout_s: float | None) -> None:
         """An exchange has ended and the connection stays open."""
         self.exchange = None
         self.deadline = NEVER
         self.served += 1
-        idle_s = REUSE_WITHIN_S
+        self.rested_at = self._deadlines.now
         if keep_alive_timeout_s is not None:
-            idle_s = min(idle_s, keep_alive_timeout_s - 1.0)
-        self.usable_until = self._deadlines.now + idle_s
+            self.reuse_within_s = min(REUSE_WITHIN_S, keep_alive_timeout_s - 1.0)
 
     def _expect_client(self, exchange: Exchange) -> None:
         """From now on the client is waited for."""
@@ -172,7 +204,7 @@ class UpstreamConnection:
         """Send a final response to the client, whole.
 
         Clears `reusable` and `exchange.keep_alive` where the message rules a further use of a connection out.
-        Raises ClientGoneError; TruncatedError once the head has been sent.
+        Raises ClientGoneError; MalformedResponseError, or TruncatedError once the head has been sent.
         """
         length = response.length
         minor_version = exchange.head.minor_version
@@ -183,6 +215,8 @@ class UpstreamConnection:
             exchange.keep_alive = False  # HTTP/1.0 knows no chunks: the end of the connection ends the body
         date = b"" if response.has_date else self._deadlines.date_line
         head = encode_response(response, chunked, not exchange.keep_alive, minor_version, date)
+        if chunked and response.trailer and exchange.route.pass_trailers:
+            head = with_trailer(head, response.trailer)
         exchange.response = response
         exchange.answered = True
         if length >= 0:
@@ -218,7 +252,10 @@ class UpstreamConnection:
             await self.send(exchange, data)
 
     async def _relay_chunks(self, head: bytes, chunked: bool, exchange: Exchange) -> None:
-        """Chunks are taken apart and framed anew, so that the client gets one canonical form; trailers are dropped."""
+        """Chunks are taken apart and framed anew, so that the client gets one canonical form.
+
+        Raises MalformedResponseError while nothing has been sent, TruncatedError afterwards.
+        """
         stream = self.stream
         decoder = ChunkedDecoder()
         data = stream.take()
@@ -227,6 +264,9 @@ class UpstreamConnection:
             try:
                 payload = decoder.feed(data)
             except MalformedBodyError as error:
+                if out is head:
+                    exchange.answered = False
+                    raise MalformedResponseError(str(error)) from None
                 await self.send(exchange, out)
                 raise TruncatedError(str(error)) from None
             if payload:
@@ -234,7 +274,9 @@ class UpstreamConnection:
             if decoder.complete:
                 if decoder.leftover:
                     self.reusable = False
-                await self.send(exchange, out + LAST_CHUNK if chunked else out)
+                if chunked:
+                    out += encode_last_chunk(decoder.trailers) if exchange.route.pass_trailers else LAST_CHUNK
+                await self.send(exchange, out)
                 return
             if out:
                 await self.send(exchange, out)

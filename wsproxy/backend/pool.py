@@ -18,7 +18,7 @@ from wsproxy.config.model import Address, ServerSettings
 from wsproxy.errors import CLIENT_LEFT, QUEUE_TIMEOUT, STOPPING
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
-from wsproxy.net.dial import Dialer
+from wsproxy.net.dial import Dialer, DialError
 from wsproxy.protection.persistence import PersistenceState
 from wsproxy.protection.pool_size import HEAD_WAIT_S, should_grow, should_shrink
 

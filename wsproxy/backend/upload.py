@@ -14,7 +14,8 @@ from anyio import BrokenResourceError, EndOfStream
 from wsproxy.backend.connection import UpstreamConnection
 from wsproxy.errors import INTERNAL, Failure
 from wsproxy.exchange import BodyError, Exchange, RequestBody
-from wsproxy.http.chunked import LAST_CHUNK, encode_chunk
+from wsproxy.http.chunked import LAST_CHUNK, encode_chunk, encode_last_chunk
+from wsproxy.http.codec import with_trailer
 from wsproxy.http.messages import CHUNKED
 from wsproxy.http.replies import CONTINUE_100
 from wsproxy.net.deadlines import NEVER
@@ -45,11 +46,14 @@ class Upload:
         Raises BodyError, BrokenResourceError.
         """
         exchange = self._exchange
-        if exchange.head.expect_continue:
+        if exchange.head.trailer and exchange.route.pass_trailers:
+            head = with_trailer(head, exchange.head.trailer)
+        piece = self._body.take_buffered()
+        if exchange.head.expect_continue and not piece and not self._body.complete:  # else the client did not wait
             self._permitted = asyncio.get_running_loop().create_future()
             self._connection.stream.write(head)
         else:
-            self._connection.stream.write(head + self._framed(self._body.take_buffered()))
+            self._connection.stream.write(head + self._framed(piece))
             if self._body.complete:
                 return
         self._task = tasks.create_task(self._run())
@@ -58,6 +62,11 @@ class Upload:
     def done(self) -> bool:
         """The whole body was sent."""
         return self._body.complete and (self._task is None or (self._task.done() and not self._task.cancelled()))
+
+    @property
+    def is_held(self) -> bool:
+        """The client still waits to be asked for its body, which may never come then."""
+        return self._permitted is not None and not self._permitted.done() and not self.continued
 
     def permit(self) -> None:
         """The server wants the body (it answered 100)."""
@@ -73,8 +82,10 @@ class Upload:
     def _framed(self, piece: bytes) -> bytes:
         if self._exchange.head.length != CHUNKED:
             return piece
-        framed = encode_chunk(piece) if piece else b""
-        return framed + LAST_CHUNK if self._body.complete else framed
+        framed = encode_chunk(piece)
+        if not self._body.complete:
+            return framed
+        return framed + (encode_last_chunk(self._body.trailers) if self._exchange.route.pass_trailers else LAST_CHUNK)
 
     async def _run(self) -> None:
         stream = self._connection.stream

@@ -31,7 +31,7 @@ from wsproxy.exchange import BodyError, Exchange
 from wsproxy.http.codec import encode_request, encode_response, with_fields, with_host, with_via
 from wsproxy.http.messages import MalformedResponseError, ResponseHead
 from wsproxy.net.dial import DialError, OutOfDescriptorsError
-from wsproxy.protection.retry import is_safe
+from wsproxy.protection.retry import IDEMPOTENT, is_safe
 
 _logger = logging.getLogger("wsproxy.backend")
 
@@ -70,6 +70,10 @@ class WorkerHome(Protocol):
 
     async def connect(self, timeout_s: float) -> UpstreamConnection:
         """A new connection. Raises DialError."""
+        ...
+
+    def try_out(self, connection: UpstreamConnection) -> bool:
+        """Take an idle connection to see whether the server keeps it; False when that is known, or being seen."""
         ...
 
     def next_exchange(self, worker: Worker) -> Exchange | None:
@@ -142,8 +146,10 @@ class Worker:
     async def _attempt(self, exchange: Exchange) -> Failure | None:
         connection = self._connection
         if connection is not None:
-            if connection.is_fresh():
+            if self._may_reuse(connection, exchange):
                 failure = await self._over(connection, exchange, reused=True)
+                if failure is not None and failure.retry is Retry.FRESH:
+                    connection.was_ended()
                 if failure is None or exchange.abandoned or failure.retry is not Retry.FRESH or not is_safe(exchange):
                     return failure
                 exchange.rewind()  # the server closed a connection that we were about to use: once more, on a new one
@@ -157,8 +163,23 @@ class Worker:
         self._connection = connection
         if exchange.abandoned:
             connection.rest(None)
+            connection.served = 0
             return exchange.abandoned
         return await self._over(connection, exchange, reused=False)
+
+    def _may_reuse(self, connection: UpstreamConnection, exchange: Exchange) -> bool:
+        """Whether `exchange` may go over the connection as it is; one that is put on trial is dropped from here.
+
+        Without a body and idempotent, it is sent again if the server ends the connection just now. Any other might not
+        be, so it goes only where the server is known to keep connections.
+        """
+        if not connection.is_fresh():
+            return False
+        if (exchange.body is None and exchange.head.method in IDEMPOTENT) or connection.may_carry_once():
+            return True
+        if self._home.try_out(connection):
+            self._connection = None
+        return False
 
     async def _over(self, connection: UpstreamConnection, exchange: Exchange, reused: bool) -> Failure | None:
         """Send the request over `connection` and its response to the client."""
@@ -206,6 +227,8 @@ class Worker:
         if connection.reusable:
             connection.rest(response.keep_alive_timeout_s)
         else:
+            if response.keep_alive and connection.stream.eof:
+                connection.was_ended_at_once()
             self._drop()
         return None
 

@@ -73,6 +73,11 @@ class ClientBody:
         """Nothing was read yet, or all that was read is still kept."""
         return self._kept is not None or self.read_bytes == 0
 
+    @property
+    def trailers(self) -> bytes:
+        """The trailer fields that may be forwarded, once all of it has been read."""
+        return b"" if self._decoder is None else self._decoder.trailers
+
     def rewind(self) -> None:
         """Begin anew with what was kept."""
         self._replay = list(self._kept or ())

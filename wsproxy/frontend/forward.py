@@ -34,7 +34,7 @@ async def forward(exchange: Exchange, route: Route) -> None:
                 "%s %s: %s: %s", route.settings.name, exchange.backend_name, failure.message, failure.detail
             )
         again, costs = may_retry(failure, exchange, retries)
-        if not again:
+        if not again or (costs and not group.may_retry(exchange.client.loop.time())):
             return
         retries -= costs
         exchange.tried += (exchange.backend_name,)

@@ -36,6 +36,11 @@ _trailer_line: Final = re.compile(
 ).match
 
 
+def encode_last_chunk(trailers: bytes) -> bytes:
+    """The end of a body, with a canonical block of trailer fields or b""."""
+    return b"0\r\n%b\r\n" % trailers
+
+
 def encode_chunk(data: bytes) -> bytes:
     """One chunk; b"" for no data, because an empty chunk would end the body."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""

@@ -103,6 +103,11 @@ def encode_response(
     return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (head.status, head.reason, head.fields, date)
 
 
+def with_trailer(encoded: bytes, names: bytes) -> bytes:
+    """A whole written head that announces these trailer fields as well."""
+    return b"%bTrailer: %b\r\n\r\n" % (encoded[:-2], names)
+
+
 def with_host(head: RequestHead, authority: bytes) -> None:
     """Make `authority` the Host that the upstream sees; `head.authority` stays what the client asked for."""
     head.fields = b"Host: %b\r\n%b" % (authority, _host_line.sub(b"", head.fields))

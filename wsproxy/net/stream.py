@@ -9,6 +9,7 @@ checkpoint at each call, which measured 54 against 22 microseconds of CPU for a 
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -270,6 +271,15 @@ class Stream(asyncio.Protocol, ByteStream):
     def unsent_bytes(self) -> int:
         """How much the transport still holds in its write buffer."""
         return 0 if self.closed else self.transport.get_write_buffer_size()
+
+    def is_quiet(self) -> bool:
+        """Whether neither bytes nor an end of the peer wait in the kernel that the loop has not come to yet."""
+        raw = self.transport.get_extra_info("socket")
+        if raw is None:  # not a socket: nothing can wait
+            return True
+        poll = select.poll()
+        poll.register(raw.fileno(), select.POLLIN)
+        return not poll.poll(0)
 
     def silent_for_s(self) -> float:
         """How long ago the kernel got the peer's last byte; infinity where it does not say (only Linux does, of TCP).
