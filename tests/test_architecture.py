@@ -27,6 +27,7 @@ LAYERS: Final = (
     {"frontend"},
     {"admin"},
     {"running", "check"},
+    {"reload"},
     {"app"},
     {"supervisor"},
     {"cli"},

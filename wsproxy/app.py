@@ -10,14 +10,16 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from wsproxy.balancing.algorithms import make_policy
-from wsproxy.config.model import Config, FrontendSettings, RouteSettings
+from wsproxy.config.diff import Plan
+from wsproxy.config.errors import ConfigError
+from wsproxy.config.model import Config, FrontendSettings, GroupSettings, RouteSettings
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
@@ -25,6 +27,7 @@ from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import ListenError, open_sockets
 from wsproxy.net.tls import TlsIdentities
 from wsproxy.observe.access import AccessLog
+from wsproxy.reload import Reload, ReloadError
 from wsproxy.running import RunningGroup
 
 MANAGED_START_S = 15.0
@@ -42,61 +45,118 @@ class BindError(Exception):
 
 
 class Application:
-    """Everything one process runs for one Config."""
+    """Everything one process runs for one Config.
 
-    def __init__(self, config: Config) -> None:
+    frontend_by_name, routes, groups: as they are now. retired: frontends whose place another has taken, until their last
+    connection ends. read: reads the configuration anew for a reload.
+    """
+
+    def __init__(self, config: Config, read: Callable[[], Config] | None = None) -> None:
         self.config = config
         self.deadlines = Deadlines()
+        self.rng = random.Random()
         self.access: AccessLog | None = None
         if config.log.access != "off":
             out = sys.stdout if config.log.access == "stdout" else open(config.log.access, "a", encoding="utf-8")  # noqa: SIM115
             self.access = AccessLog(out)
-        rng = random.Random()
-        self.groups = {settings.name: RunningGroup(settings, self.deadlines, rng) for settings in config.groups}
-        routes = [self._route(settings, rng) for settings in config.routes]
-        self.frontends = [self._frontend(settings, routes) for settings in config.frontends]
+        self.groups = {settings.name: self._make_group(settings) for settings in config.groups}
+        self.routes = {settings.name: self.make_route(settings) for settings in config.routes}
+        self.frontend_by_name = {settings.name: self.make_frontend(settings) for settings in config.frontends}
+        self.retired: list[Frontend] = []
+        self._read = read
+        self._reloading = anyio.Lock()
+        self._services: TaskGroup | None = None
+        self._listeners: TaskGroup | None = None
 
-    def _frontend(self, settings: FrontendSettings, routes: list[Route]) -> Frontend:
+    # What a reload makes as well.
+
+    def make_frontend(self, settings: FrontendSettings) -> Frontend:
+        """A frontend that does not listen yet. Raises TlsError, ErrorPageError for files that cannot be used."""
         identities = TlsIdentities(settings.certificates) if settings.certificates else None
-        return Frontend(settings, routes, self.deadlines, self.access, identities)
+        return Frontend(settings, self.routes.values(), self.deadlines, self.access, identities)
 
-    def _route(self, settings: RouteSettings, rng: random.Random) -> Route:
+    def make_route(self, settings: RouteSettings) -> Route:
+        """A route to a group that is there."""
         group = self.groups[settings.group].group
         relays: Relays | None = None
         if settings.kind == "websocket":
-            relays = Relays(settings, group, self.deadlines, rng, self._shutdown_timeout_s / 2)
-        return Route(settings, group, make_policy(settings.algorithm, rng), relays)
+            relays = Relays(settings, group, self.deadlines, self.rng, self.shutdown_timeout_s / 2)
+        return Route(settings, group, make_policy(settings.algorithm, self.rng), relays)
+
+    def _make_group(self, settings: GroupSettings) -> RunningGroup:
+        return RunningGroup(settings, self.deadlines, self.rng)
+
+    def start_group(self, settings: GroupSettings) -> RunningGroup:
+        """Make a group and run it."""
+        running = self._make_group(settings)
+        self.services.start_soon(running.run)
+        return running
+
+    def start_frontend(self, frontend: Frontend, sockets: list[socket.socket]) -> None:
+        """Accept on listening sockets."""
+        if self._listeners is None:
+            raise RuntimeError("the application is not running")
+        self._listeners.start_soon(frontend.run, sockets)
 
     @property
-    def _shutdown_timeout_s(self) -> float:
+    def frontends(self) -> list[Frontend]:
+        """Those that accept connections, in the order of the configuration."""
+        return list(self.frontend_by_name.values())
+
+    @property
+    def services(self) -> TaskGroup:
+        """What runs below the listeners, and ends after them."""
+        if self._services is None:
+            raise RuntimeError("the application is not running")
+        return self._services
+
+    @property
+    def shutdown_timeout_s(self) -> float:
+        """The longest that a frontend gives to what is in flight."""
         return max(settings.shutdown_timeout_s for settings in self.config.frontends)
 
+    # Its life.
+
     async def run(self, *, task_status: TaskStatus[list[str]] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Serve until SIGTERM or SIGINT, then drain. Raises BindError before anything is started.
+        """Serve until SIGTERM or SIGINT, then drain; SIGHUP reloads. Raises BindError before anything is started.
 
         `task_status` is given the addresses as `host:port` once connections are accepted.
         """
         bound = self._bind()
         addresses = [f"{host}:{port}" for sockets in bound for host, port in (s.getsockname()[:2] for s in sockets)]
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async with anyio.create_task_group() as services:
-                services.start_soon(self.deadlines.run)
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            stop = StopSignals(signals, self)
+            async with anyio.create_task_group() as self._services:
+                self._services.start_soon(self.deadlines.run)
                 if self.access is not None:
-                    services.start_soon(self.access.run)
+                    self._services.start_soon(self.access.run)
                 for running in self.groups.values():
-                    services.start_soon(running.run)
-                if await self._managed_are_up(signals.__anext__):
-                    async with anyio.create_task_group() as listeners:
+                    self._services.start_soon(running.run)
+                if await self._managed_are_up(stop.wait):
+                    async with anyio.create_task_group() as self._listeners:
                         for frontend, sockets in zip(self.frontends, bound, strict=True):
-                            listeners.start_soon(frontend.run, sockets)
+                            self.start_frontend(frontend, sockets)
                         _logger.info("listening on %s", ", ".join(addresses))
                         task_status.started(addresses)
-                        await anext(signals)
-                        await self._drain(listeners, signals.__anext__)
+                        await stop.wait(reloads=True)
+                        await self._drain(self._listeners, stop.wait)
                 else:
                     _close(bound)
-                services.cancel_scope.cancel()
+                self._services.cancel_scope.cancel()
         _logger.info("stopped")
+
+    async def reload(self, dry_run: bool = False) -> Plan:
+        """Take over the configuration as it is now, or only say what that would change.
+
+        Raises ConfigError, ReloadError: then nothing has changed. Certificates are read anew in any case.
+        """
+        if self._read is None:
+            raise ReloadError("this configuration came from no file")
+        async with self._reloading:
+            change = Reload(self, self._read())
+            if not dry_run:
+                await change.run()
+            return change.plan
 
     def _bind(self) -> list[list[socket.socket]]:
         bound: list[list[socket.socket]] = []
@@ -109,17 +169,17 @@ class Application:
         if failures:
             _close(bound)
             raise BindError(failures)
-        self._point_redirects(bound)
+        for frontend, sockets in zip(self.frontends, bound, strict=True):
+            frontend.sockets = sockets
+        self.point_redirects()
         return bound
 
-    def _point_redirects(self, bound: list[list[socket.socket]]) -> None:
+    def point_redirects(self) -> None:
         """Redirects lead to the first frontend with a certificate, at the port that it really has."""
-        ports = [sockets[0].getsockname()[1] for sockets in bound]
-        pairs = list(zip(self.frontends, ports, strict=True))
-        https_port = next((port for frontend, port in pairs if frontend.settings.certificates), None)
-        for frontend, _ in pairs:
-            if frontend.settings.redirect_https:
-                frontend.https_port = https_port
+        secure = (frontend for frontend in self.frontends if frontend.settings.certificates)
+        https_port = next((frontend.sockets[0].getsockname()[1] for frontend in secure), None)
+        for frontend in self.frontends:
+            frontend.https_port = https_port if frontend.settings.redirect_https else None
 
     async def _managed_are_up(self, next_signal: Callable[[], Awaitable[object]]) -> bool:
         """Wait for managed servers, for a time; False when a signal came first."""
@@ -142,20 +202,21 @@ class Application:
 
     async def _drain(self, listeners: TaskGroup, next_signal: Callable[[], Awaitable[object]]) -> None:
         """Let what is in flight end; at the deadline or at a second signal end it."""
-        timeout_s = self._shutdown_timeout_s
+        timeout_s = self.shutdown_timeout_s
         _logger.info("stopping: finishing what is in flight within %g s", timeout_s)
-        for frontend in self.frontends:
+        frontends = [*self.frontends, *self.retired]
+        for frontend in frontends:
             frontend.stop()
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(self._give_up_on_signal, next_signal, waiting)
             with anyio.move_on_after(timeout_s):
-                for frontend in self.frontends:
+                for frontend in frontends:
                     await frontend.ended.wait()
             waiting.cancel_scope.cancel()
-        left = sum(len(frontend.sessions) + len(frontend.relays) for frontend in self.frontends)
+        left = sum(len(frontend.sessions) + len(frontend.relays) for frontend in frontends)
         if left:
             _logger.warning("%d connections did not end in time and are cut", left)
-            for frontend in self.frontends:
+            for frontend in frontends:
                 frontend.abort()
             listeners.cancel_scope.cancel()
 
@@ -164,6 +225,32 @@ class Application:
             await next_signal()
             _logger.warning("second signal: ending at once")
             waiting.cancel_scope.cancel()
+
+
+class StopSignals:
+    """The signals of one process: those that stop it are waited for, SIGHUP reloads in between."""
+
+    def __init__(self, signals: AsyncIterator[signal.Signals], app: Application) -> None:
+        self._signals = signals
+        self._app = app
+
+    async def wait(self, reloads: bool = False) -> None:
+        """Return at the next SIGTERM or SIGINT."""
+        async for number in self._signals:
+            if number != signal.SIGHUP:
+                return
+            if reloads:
+                await self._reload()
+
+    async def _reload(self) -> None:
+        _logger.info("reloading %s", self._app.config.source)
+        try:
+            plan = await self._app.reload()
+        except (ConfigError, ReloadError) as error:
+            for line in str(error).splitlines():
+                _logger.error("reload refused: %s", line)
+        else:
+            _logger.info("reloaded%s", ": nothing has changed" if plan.is_empty else "")
 
 
 def _close(bound: list[list[socket.socket]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -24,6 +24,7 @@ from wsproxy.config.model import Config
 from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
 from wsproxy.net.descriptors import raise_descriptor_limit
 from wsproxy.observe.logs import set_up_logging
+from wsproxy.reload import ReloadError
 
 USAGE_ERROR = 2
 
@@ -53,7 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{sum(len(group.servers) for group in config.groups)} servers)\n"
         )
         return 0
-    return _serve(config)
+    return _serve(config, lambda: _read_again(chosen.file or chosen.config))
+
+
+def _read_again(path: str) -> Config:
+    """The configuration for a reload. Raises ConfigError, ReloadError."""
+    config = read_config(path)
+    fatal = [str(finding) for finding in check_files(config) if finding.is_fatal]
+    if fatal:
+        raise ReloadError("\n".join(fatal))
+    return config
 
 
 def read_config(path: str) -> Config:
@@ -65,14 +75,14 @@ def read_config(path: str) -> Config:
     return load(text, path, os.environ, str(Path(path).resolve().parent))
 
 
-def _serve(config: Config) -> int:
+def _serve(config: Config, read_again: Callable[[], Config]) -> int:
     set_up_logging(config.log.level)
     raise_descriptor_limit()
     keep_buffers_mapped()
     collect_seldom()
 
     async def run() -> None:
-        await Application(config).run()
+        await Application(config, read_again).run()
 
     try:
         anyio.run(run, backend="asyncio", backend_options={"use_uvloop": _has_uvloop()})

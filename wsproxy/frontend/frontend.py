@@ -18,6 +18,7 @@ from wsproxy.exchange import Exchange
 from wsproxy.frontend.entrance import Entrance
 from wsproxy.frontend.own_answers import OwnAnswers
 from wsproxy.frontend.relay import Relay
+from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.session import ClientSession
 from wsproxy.http.messages import HeadLimits, RequestHead
@@ -62,21 +63,42 @@ class Frontend:
         access: AccessRecorder | None,
         identities: TlsIdentities | None = None,
     ) -> None:
-        self.settings = settings
+        self._listener: Listener | None = None
         self.deadlines = deadlines
         self.access = access
         self.stopping = False
+        self.scheme = "http" if identities is None else "https"
+        self.identities = identities
+        self.https_port: int | None = None
+        self.use(settings)
+        self.sessions: set[ClientSession] = set()
+        self.sockets: list[socket.socket] = []
+        self.ended = asyncio.Event()
+        self._relayed: list[Relays] = []
+        self.use_routes(routes)
+        self._request_prefix = os.urandom(6).hex().encode()  # tells processes and restarts apart
+        self._requests = 0
+
+    def use(self, settings: FrontendSettings) -> None:
+        """Take over limits, timeouts and pages; what decides how connections come in needs another frontend.
+
+        Raises ErrorPageError for a page that cannot be read.
+        """
+        self.answer_fields = b"" if settings.hsts_s is None else strict_transport_security(settings.hsts_s)
+        self.answers = OwnAnswers(settings.error_pages, self.deadlines, self.answer_fields)
+        self.settings = settings
         self.limits = HeadLimits(
             head_bytes=settings.max_header_size_bytes,
             fields=settings.max_headers,
             underscores=settings.underscores_in_headers,
         )
-        self.scheme = "http" if identities is None else "https"
-        self.answer_fields = b"" if settings.hsts_s is None else strict_transport_security(settings.hsts_s)
-        self.answers = OwnAnswers(settings.error_pages, deadlines, self.answer_fields)
         self.via = b"" if settings.via is None else settings.via.encode("ascii")
-        self.identities = identities
-        self.https_port: int | None = None
+        if self._listener is not None:
+            self._listener.use_limit(settings.max_connections)
+
+    def use_routes(self, routes: Iterable[Route]) -> None:
+        """Lead the next requests to these routes; those under way go where they were going."""
+        settings = self.settings
         mine = [route for route in routes if route.settings.frontend in (None, settings.name)]
         if settings.redirect_https:
             mine = []
@@ -84,16 +106,14 @@ class Frontend:
         self.websocket_routes = RouteTable(
             [(route.settings, route) for route in mine if route.settings.kind == "websocket"]
         )
-        self.sessions: set[ClientSession] = set()
+        still_open = [relays for relays in self._relayed if relays.open]
         self._relayed = [route.relays for route in mine if route.relays is not None]
-        self.ended = asyncio.Event()
-        self._listener: Listener | None = None
-        self._request_prefix = os.urandom(6).hex().encode()  # tells processes and restarts apart
-        self._requests = 0
+        self._relayed += [relays for relays in still_open if relays not in self._relayed]
 
     async def run(self, sockets: list[socket.socket]) -> None:
         """Serve on listening `sockets` until `stop`, then until the last connection has ended."""
         settings = self.settings
+        self.sockets = sockets
         entrance = Entrance(settings, self.identities) if Entrance.is_needed(settings) else None
         self._listener = Listener(settings.name, sockets, self._serve, settings.max_connections, entrance)
         try:
@@ -148,6 +168,14 @@ class Frontend:
             session.stop()
         for relays in self._relayed:
             relays.drain([relay for relay in relays.open if relay.frontend is self], GOING_AWAY)
+
+    def retire(self) -> None:
+        """Another frontend takes the place of this one: end HTTP connections in order, and keep WebSockets."""
+        self.stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        for session in tuple(self.sessions):
+            session.stop()
 
     def abort(self) -> None:
         """End everything that is left."""

@@ -65,10 +65,23 @@ class Relays:
         self._round: list[Relay] = []  # who is still to be looked at in this round, and how many at each tick
         self._share = 0
         self._group = group
+        self._retiring = False
         self._rebalanced_at = deadlines.now
         self._drains: set[Drain] = set()
         self._sweep_s = min([SWEEP_S, *(clock_s * PRECISION for clock_s in _clocks(self.settings))])
         group.watchers.append(self)
+
+    def use(self, settings: WebSocketSettings) -> None:
+        """Take over other limits and clocks; a session keeps the sizes, rates and pings that it began with."""
+        self.settings = settings
+        self.keepalive = KeepaliveSettings(settings.ping_interval_s or 0.0, settings.ping_timeout_s)
+        self._sweep_s = min([SWEEP_S, *(clock_s * PRECISION for clock_s in _clocks(settings))])
+
+    def retire(self) -> None:
+        """The route is gone: forget about the group once the last session is."""
+        self._retiring = True
+        if not self.open:
+            self._group.watchers.remove(self)
 
     # Who may come.
 
@@ -87,7 +100,7 @@ class Relays:
     def release(self, peer: str) -> None:
         """The handshake has failed, or the session is over."""
         self._places -= 1
-        if self.settings.max_connections_per_ip is not None:
+        if peer in self._by_peer:  # not those from before a reload that brought the limit
             self._by_peer[peer] -= 1
             if not self._by_peer[peer]:
                 del self._by_peer[peer]
@@ -130,6 +143,8 @@ class Relays:
         self.totals.add_ended(relay, self._deadlines.now)
         if not self.open:
             self._deadlines.forget(self)
+            if self._retiring:
+                self._group.watchers.remove(self)
 
     def expire(self) -> None:
         """At every tick: look at the next share of the relays."""

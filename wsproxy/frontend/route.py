@@ -18,3 +18,9 @@ class Route:
         self.group = group
         self.policy = policy
         self.relays = relays
+
+    def use(self, settings: RouteSettings) -> None:
+        """Take over other settings that lead to the same group; what is under way keeps those it began with."""
+        self.settings = settings
+        if self.relays is not None:
+            self.relays.use(settings.websocket)

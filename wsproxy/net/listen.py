@@ -134,6 +134,11 @@ class Listener:
             finally:
                 self.close()
 
+    def use_limit(self, max_connections: int) -> None:
+        """Take over another `max_connections`; those over a lower one stay."""
+        self._max_connections = max_connections
+        self._resume()
+
     def close(self) -> None:
         """Stop accepting and close the listening sockets; connections that are served go on."""
         self._pause()

@@ -1,0 +1,160 @@
+"""Assembly: a running application takes over another configuration without losing a connection.
+
+Carries out a `config.diff.Plan`. All that can fail (sockets, certificates) is done first; from then on nothing does, so
+a reload happens whole or not at all. What does not change keeps its object; who is served goes on being served.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from wsproxy.balancing.algorithms import make_policy
+from wsproxy.config.diff import Plan, make_plan, needs_new_listener
+from wsproxy.config.model import Config, FrontendSettings
+from wsproxy.frontend.frontend import Frontend
+from wsproxy.frontend.own_answers import ErrorPageError
+from wsproxy.frontend.route import Route
+from wsproxy.net.listen import ListenError, open_sockets
+from wsproxy.net.tls import TlsError
+from wsproxy.running import RunningGroup
+from wsproxy.ws.control import SERVICE_RESTART
+
+if TYPE_CHECKING:
+    import socket
+
+    from wsproxy.app import Application
+
+_logger = logging.getLogger("wsproxy.reload")
+
+
+class ReloadError(Exception):
+    """The new configuration cannot be run, and the old one goes on; str() has a line for each reason."""
+
+
+class Reload:
+    """One reload of an application that runs."""
+
+    def __init__(self, app: Application, config: Config) -> None:
+        self._app = app
+        self._new = config
+        self._old_settings = {settings.name: settings for settings in app.config.frontends}
+        self._sockets: dict[str, list[socket.socket]] = {}
+        self.plan: Plan = make_plan(app.config, config)
+
+    async def run(self) -> None:
+        """Carry the plan out. Raises ReloadError when nothing was changed."""
+        frontends = self._prepare()
+        for line in self.plan.lines():
+            _logger.info("reload: %s", line)
+        retiring = await self._change_groups()
+        self._change_routes()
+        self._change_frontends(frontends)
+        for running in retiring:
+            self._app.services.start_soon(running.retire, self._app.shutdown_timeout_s)
+        logging.getLogger("wsproxy").setLevel(self._new.log.level.upper())
+        self._app.config = self._new
+
+    # What can fail.
+
+    def _prepare(self) -> dict[str, Frontend]:
+        """Open what has to be opened; the frontends that take the place of others, or are new."""
+        problems: list[str] = []
+        frontends: dict[str, Frontend] = {}
+        for settings in self._new.frontends:
+            old = self._old_settings.get(settings.name)
+            if old is not None and not needs_new_listener(old, settings):
+                continue
+            try:
+                self._sockets[settings.name] = self._open(settings)
+                frontends[settings.name] = self._app.make_frontend(settings)
+            except (ListenError, TlsError, ErrorPageError, OSError) as error:
+                problems.append(f"{settings.place}: {error}")
+        if not problems:
+            problems = self._renew_certificates(frontends)
+        if problems:
+            for sockets in self._sockets.values():
+                for listening in sockets:
+                    listening.close()
+            raise ReloadError("\n".join(problems))
+        return frontends
+
+    def _renew_certificates(self, replaced: Iterable[str]) -> list[str]:
+        """Read the certificates of frontends that stay again; what is wrong with them."""
+        problems: list[str] = []
+        for frontend in self._app.frontends:
+            if frontend.identities is not None and frontend.settings.name not in replaced:
+                try:
+                    frontend.identities.reload()
+                except TlsError as error:
+                    problems.append(f"{error.place}: {error}")
+        return problems
+
+    def _open(self, settings: FrontendSettings) -> list[socket.socket]:
+        """The sockets of a frontend; those that one has at this address go on, with who waits in their backlog."""
+        for name, old in self._old_settings.items():
+            if (old.host, old.port) == (settings.host, settings.port):
+                return [listening.dup() for listening in self._app.frontend_by_name[name].sockets]
+        return open_sockets(settings.host, settings.port)
+
+    # What cannot.
+
+    async def _change_groups(self) -> list[RunningGroup]:
+        """Start, change and replace groups; returns those that nobody needs any more."""
+        app = self._app
+        retiring = [app.groups.pop(name) for name in self.plan.groups.removed]
+        for settings in self._new.groups:
+            running = app.groups.get(settings.name)
+            if running is not None and not running.is_replaced_by(settings):
+                if running.settings != settings:
+                    await running.use(settings)
+                continue
+            if running is not None:
+                retiring.append(running)
+            app.groups[settings.name] = app.start_group(settings)
+        return retiring
+
+    def _change_routes(self) -> None:
+        app = self._app
+        before, app.routes = app.routes, {}
+        for settings in self._new.routes:
+            route = before.pop(settings.name, None)
+            group = app.groups[settings.group].group
+            if route is None or route.group is not group:
+                if route is not None:
+                    before[settings.name] = route
+                route = app.make_route(settings)
+            elif route.settings != settings:
+                if route.settings.algorithm != settings.algorithm:
+                    route.policy = make_policy(settings.algorithm, app.rng)
+                route.use(settings)
+            app.routes[settings.name] = route
+        for route in before.values():
+            self._let_go(route)
+
+    def _let_go(self, route: Route) -> None:
+        """A route is removed, or leads to other servers: its WebSockets are asked to come again."""
+        if route.relays is not None:
+            route.relays.drain(tuple(route.relays.open), SERVICE_RESTART)
+            route.relays.retire()
+
+    def _change_frontends(self, frontends: dict[str, Frontend]) -> None:
+        """New listeners open before old ones close."""
+        app = self._app
+        before, app.frontend_by_name = app.frontend_by_name, {}
+        routes = tuple(app.routes.values())
+        for settings in self._new.frontends:
+            frontend = frontends.get(settings.name)
+            if frontend is None:
+                frontend = before.pop(settings.name)
+                frontend.use(settings)
+            else:
+                app.start_frontend(frontend, self._sockets[settings.name])
+            frontend.use_routes(routes)
+            app.frontend_by_name[settings.name] = frontend
+        app.point_redirects()
+        for frontend in before.values():
+            frontend.use_routes(routes)  # for the requests that its connections still send
+            frontend.retire()
+            app.retired.append(frontend)
