@@ -110,3 +110,9 @@ def test_files_that_hold_chains(directory: Path) -> None:
         part.write_to_path(str(directory / "chain.pem"), append=True)
     leaf.private_key_pem.write_to_path(str(directory / "chain.key"))
     assert findings(directory, tls("chain.pem", "chain.key")) == []
+
+
+def test_error_pages(directory: Path) -> None:
+    text = "[frontend]\nport = 0\nerror_page = 404 = text.html\n  503 = a.txt\n[http]\nserver1 = a:1\n"
+    (directory / "text.html").write_text("gone")
+    assert findings(directory, text) == [f"a.ini:4:3: {directory}/a.txt cannot be read: no such file or directory"]

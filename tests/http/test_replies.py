@@ -7,7 +7,7 @@ import json
 import h11
 import pytest
 
-from wsproxy.http.replies import REASONS, error_reply, preferred_type
+from wsproxy.http.replies import REASONS, ErrorPage, error_reply, preferred_type
 
 
 def read(reply: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
@@ -88,3 +88,18 @@ def test_every_status_is_a_valid_response(status: int, accept: bytes) -> None:
 )
 def test_preferred_type(accept: bytes, media_type: str) -> None:
     assert preferred_type(accept) == media_type
+
+
+def test_a_page_takes_the_place_of_the_body() -> None:
+    page = ErrorPage("text/html", b"<h1>caf\xc3\xa9</h1>")
+    response, body = read(error_reply(404, "x", "id-1", b"*/*", close=False, page=page))
+    assert body == page.body
+    assert dict(response.headers)[b"content-type"] == b"text/html; charset=utf-8"
+    _, body = read(error_reply(404, "x", "id-1", b"application/json", close=False, page=page))
+    assert json.loads(body)["error"] == "x"
+
+
+def test_the_first_of_equal_types_is_the_callers() -> None:
+    assert preferred_type(b"", "text/plain") == preferred_type(b"*/*", "text/plain") == "text/plain"
+    assert preferred_type(b"text/html, text/plain", "text/plain") == "text/plain"
+    assert preferred_type(b"text/html, text/plain;q=0.9", "text/plain") == "text/html"

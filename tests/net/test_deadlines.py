@@ -92,3 +92,17 @@ def test_the_clock_runs_by_itself() -> None:
         await asyncio.wait([task])
 
     run(main)
+
+
+def test_the_date_changes_with_the_second() -> None:
+    async def main() -> None:
+        seconds = iter([784111777.1, 784111777.9, 784111778.0])
+        deadlines = Deadlines(clock=lambda: next(seconds))
+        lines = [deadlines.date_line]
+        for now in (1.0, 1.25):
+            deadlines.sweep(now)
+            lines.append(deadlines.date_line)
+        assert [line.split(b":")[-1][:2] for line in lines] == [b"37", b"37", b"38"]
+        assert lines[0] is lines[1]
+
+    run(main)

@@ -35,6 +35,8 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
         yield from _proxy_protocol(section)
     yield from _matches(sections)
     for section in sections.values():
+        if section.kind.name == "frontend":
+            yield from _error_pages(section)
         if section.kind.name in ROUTE_KINDS:
             yield from _route_frontend(section, sections)
             yield from _route_group(section, sections)
@@ -73,6 +75,17 @@ def _whole_file(sections: Sections, source: str) -> Iterator[Problem]:
         yield Problem(source, 1, 1, "no [frontend]: nothing would listen (write [frontend] with a port)")
     if not kinds & set(ROUTE_KINDS):
         yield Problem(source, 1, 1, "no route: nothing would be served (write [http] or [websocket] with server1)")
+
+
+def _error_pages(section: ParsedSection) -> Iterator[Problem]:
+    """A status has one page."""
+    pages = section.get("error_page")
+    seen: dict[int, Place] = {}
+    for (statuses, _), place in zip(pages.value, pages.places, strict=True) if pages is not None else ():
+        for status in statuses:
+            first = seen.setdefault(status, place)
+            if first is not place:
+                yield place.problem(f"{status} has a page already (line {first.line})")
 
 
 def _listeners(sections: Sections) -> Iterator[Problem]:
