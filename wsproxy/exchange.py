@@ -93,7 +93,9 @@ class Exchange:
         "body",
         "client",
         "committed",
+        "ended_at",
         "failure",
+        "first_byte_at",
         "give_up_at",
         "head",
         "holder",
@@ -127,11 +129,12 @@ class Exchange:
         self.attempts = 0
         self.backend_name = ""
         self.failure: Failure | None = None
+        self.first_byte_at = 0.0  # perf_counter; not set for an answer that is sent in one piece
         self.offered_at = self.give_up_at = 0.0
         self.holder: Holder | None = None
         self.response: ResponseHead | None = None
         self.request_id = b""
-        self.started_at = 0.0  # perf_counter; only set while an access log wants it
+        self.started_at = self.ended_at = 0.0  # perf_counter: its head had been read; nothing is left to be done
         self.tried: tuple[str, ...] = ()
         self.upstream: Stream | None = None
         self._done: asyncio.Future[None] | None = None

@@ -11,6 +11,7 @@ from anyio import BrokenResourceError, EndOfStream
 
 from tests.fakes import ANSWER, ROUTE, Client, FakeTransport, UpstreamDialer, run, settle, sweep, until
 from wsproxy.backend.connection import UpstreamConnection
+from wsproxy.backend.totals import PoolTotals
 from wsproxy.backend.worker import Authority, Worker
 from wsproxy.errors import BODY_TOO_LARGE, INTERNAL, Failure, Retry
 from wsproxy.exchange import BodyError, Exchange
@@ -29,6 +30,7 @@ class Home:
         self.persistence = PersistenceState()
         self.trials: list[UpstreamConnection] = []
         self.takes_trials = False
+        self.totals = PoolTotals()
         self.upstream = upstream
         self.tasks = tasks
         self.next_ones: deque[Exchange] = deque()

@@ -6,6 +6,7 @@ stream, with its backpressure reaching back to the upstream socket.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Final
 
 from anyio import BrokenResourceError, EndOfStream
@@ -219,6 +220,7 @@ class UpstreamConnection:
             head = with_trailer(head, response.trailer)
         exchange.response = response
         exchange.answered = True
+        exchange.first_byte_at = perf_counter()
         if length >= 0:
             await self._relay_length(head, length, exchange)
         elif length == CHUNKED:

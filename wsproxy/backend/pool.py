@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from time import perf_counter
 from typing import Final
 
 from wsproxy.backend.connection import UpstreamConnection
 from wsproxy.backend.queue import BoundedQueue
+from wsproxy.backend.totals import PoolTotals
 from wsproxy.backend.worker import Authority, Worker
 from wsproxy.config.model import Address, ServerSettings
 from wsproxy.errors import CLIENT_LEFT, QUEUE_TIMEOUT, STOPPING
@@ -46,6 +48,7 @@ class WorkerPool:
         self.grown = 0
         self.shrunk = 0
         self.exchanges = 0
+        self.totals = PoolTotals()
         self.deadline = NEVER
         self.takes_waiting = True
         self._idle: list[Worker] = []  # a stack: the one used last is used next, so that the others can leave
@@ -199,7 +202,13 @@ class WorkerPool:
 
     async def connect(self, timeout_s: float) -> UpstreamConnection:
         """Open a connection for a worker. Raises DialError."""
-        stream = await self._dialer.dial(timeout_s)
+        started_at = perf_counter()
+        try:
+            stream = await self._dialer.dial(timeout_s)
+        except DialError:
+            self.totals.connect_failures += 1
+            raise
+        self.totals.connect.record(perf_counter() - started_at)
         self.connections_opened += 1
         return UpstreamConnection(stream, self._deadlines, self._persistence)
 
@@ -256,6 +265,7 @@ class WorkerPool:
         """In every sweep while something waits or a worker may leave: fail what waited too long, let idle ones go."""
         now = self._deadlines.now
         for exchange in self.queue.expired(self._loop.time()):
+            self.totals.queue_timeouts += 1
             exchange.fail(QUEUE_TIMEOUT)
             self.warn_if_held(now, exchange.route.queue_timeout_s)
         if self._waiting:

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.backend.connection import ClientGoneError, TruncatedError, UpstreamConnection
+from wsproxy.backend.totals import PoolTotals
 from wsproxy.backend.upload import Upload
 from wsproxy.errors import (
     CLIENT_LEFT,
@@ -62,6 +63,7 @@ class WorkerHome(Protocol):
 
     name: str
     authority: Authority
+    totals: PoolTotals
 
     @property
     def tasks(self) -> asyncio.TaskGroup:
@@ -125,6 +127,8 @@ class Worker:
         failure: Failure | None = STOPPING  # what a cancelled worker leaves behind
         exchange.attempts += 1
         exchange.backend_name = self._home.name
+        if exchange.offered_at:
+            self._home.totals.queue_wait.record(exchange.client.loop.time() - exchange.offered_at)
         try:
             failure = exchange.abandoned or await self._attempt(exchange)
         except Exception:  # a bug in here costs one exchange, not a worker and its place in the pool
@@ -136,6 +140,7 @@ class Worker:
                 exchange.finish()
             else:
                 self._drop_unless_idle()
+                self._home.totals.add_failure(exchange.abandoned or failure)
                 exchange.fail(exchange.abandoned or failure)
 
     def _drop_unless_idle(self) -> None:
@@ -152,6 +157,7 @@ class Worker:
                     connection.was_ended()
                 if failure is None or exchange.abandoned or failure.retry is not Retry.FRESH or not is_safe(exchange):
                     return failure
+                self._home.totals.stale += 1
                 exchange.rewind()  # the server closed a connection that we were about to use: once more, on a new one
             self._drop()
         try:

@@ -37,5 +37,6 @@ async def forward(exchange: Exchange, route: Route) -> None:
         if not again or (costs and not group.may_retry(exchange.client.loop.time())):
             return
         retries -= costs
+        route.totals.retries += 1
         exchange.tried += (exchange.backend_name,)
         exchange.rewind()

@@ -6,18 +6,20 @@ from wsproxy.backend.group import Group
 from wsproxy.balancing.algorithms import Policy
 from wsproxy.config.model import RouteSettings
 from wsproxy.frontend.relays import Relays
+from wsproxy.frontend.request_totals import RequestTotals
 
 
 class Route:
-    """Where a matched request goes. relays: of a `[websocket…]` route, its WebSockets."""
+    """Where a matched request goes. relays: of a `[websocket…]` route, its WebSockets. totals: its counters."""
 
-    __slots__ = ("group", "policy", "relays", "settings")
+    __slots__ = ("group", "policy", "relays", "settings", "totals")
 
     def __init__(self, settings: RouteSettings, group: Group, policy: Policy, relays: Relays | None = None) -> None:
         self.settings = settings
         self.group = group
         self.policy = policy
         self.relays = relays
+        self.totals = RequestTotals()
 
     def use(self, settings: RouteSettings) -> None:
         """Take over other settings that lead to the same group; what is under way keeps those it began with."""

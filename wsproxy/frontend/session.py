@@ -122,6 +122,8 @@ class ClientSession:
                     await forward(exchange, route)
                 elif (relay := await open_websocket(exchange, route, route.relays, self)) is not None:
                     return relay
+                exchange.ended_at = perf_counter()
+                route.totals.record(exchange)
                 if access is not None:
                     access.record(exchange, self.peer)
                 usual = exchange.failure is None and exchange.body is None and exchange.keep_alive
@@ -267,8 +269,7 @@ class ClientSession:
         limit_s = route.settings.request_timeout_s
         self._total_deadline = NEVER if limit_s is None else frontend.deadlines.after(limit_s)
         self.deadline = self._total_deadline
-        if frontend.access is not None:
-            exchange.started_at = perf_counter()
+        exchange.started_at = perf_counter()
         if frontend.stopping or self._requests >= frontend.settings.keepalive_requests:
             exchange.keep_alive = False
         self.exchange = exchange

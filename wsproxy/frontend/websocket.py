@@ -5,6 +5,7 @@ Knows the route's limits and what a 101 must say; the relay itself is `relay`'s 
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from wsproxy.errors import Failure, Side, bad_answer
@@ -88,6 +89,8 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
         return None
     exchange.client.write(encode_response(response, False, False, 1))
     exchange.answered = True
+    exchange.ended_at = perf_counter()
+    route.totals.record(exchange)
     if frontend.access is not None:
         frontend.access.record(exchange, session.peer)
     backend = route.group.backends.get(exchange.backend_name)

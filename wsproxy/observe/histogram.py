@@ -1,13 +1,11 @@
-"""Counts of durations in fixed buckets: plain integers that the hot path adds to and a scrape reads.
+"""Counts of durations in fixed buckets: plain numbers that the hot path adds to and a scrape reads.
 
-Knows bounds and lists. A histogram is a list of ints, one for each bound and one for all that is longer, with the sum
-as its last item: one bisection and two additions are all that a measurement costs.
+Knows bounds and lists. One bisection and two additions are all that a measurement costs.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,19 +13,20 @@ BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 """Upper bounds (included), as prometheus has them by default, with finer ones below for servers next door and two more
 for long polls. Each costs 8 bytes a histogram, and a line for each backend and route in every scrape."""
 
-Buckets = list[int]
-"""As `empty` makes it: counts, and behind them the sum in whole microseconds."""
 
+class Histogram:
+    """Durations as they come. counts: one for each bound, and one for all that is longer; sum_s: of all of them."""
 
-def empty() -> Buckets:
-    """Nothing was measured yet."""
-    return [0] * (len(BOUNDS_S) + 2)
+    __slots__ = ("counts", "sum_s")
 
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS_S) + 1)
+        self.sum_s = 0.0
 
-def record(buckets: Buckets, seconds: float) -> None:
-    """Count one duration."""
-    buckets[bisect_left(BOUNDS_S, seconds)] += 1
-    buckets[-1] += int(seconds * 1e6)
+    def record(self, seconds: float) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
+        self.sum_s += seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,10 @@ class Durations:
     sum_s: float = 0.0
 
     @classmethod
-    def of(cls, histograms: Iterable[Sequence[int]]) -> Durations:
+    def of(cls, *histograms: Histogram) -> Durations:
         """All of several, as one."""
-        total = [sum(column) for column in zip(*histograms, strict=True)] or empty()
-        return cls(tuple(total[:-1]), total[-1] / 1e6)
+        counts = tuple(sum(column) for column in zip(*(each.counts for each in histograms), strict=True))
+        return cls(counts or cls().counts, sum(each.sum_s for each in histograms))
 
     @property
     def count(self) -> int:

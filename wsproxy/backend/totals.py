@@ -1,0 +1,27 @@
+"""What a backend's pool has seen: plain numbers, added up where it happens and read when somebody asks."""
+
+from __future__ import annotations
+
+from wsproxy.errors import Failure, Side
+from wsproxy.observe.histogram import Histogram
+
+
+class PoolTotals:
+    """The counters of a pool.
+
+    connect: of connections that opened; queue_wait: of exchanges that a worker took after a wait, in the queue or for
+    the whole group. connect_failures: dials in vain. stale: connections that the server had closed when they were used
+    again. queue_timeouts: exchanges that no worker took in time. failed: attempts, by whose fault it was.
+    """
+
+    __slots__ = ("connect", "connect_failures", "failed", "queue_timeouts", "queue_wait", "stale")
+
+    def __init__(self) -> None:
+        self.connect = Histogram()
+        self.queue_wait = Histogram()
+        self.connect_failures = self.stale = self.queue_timeouts = 0
+        self.failed = dict.fromkeys(Side, 0)
+
+    def add_failure(self, failure: Failure) -> None:
+        """An attempt has failed."""
+        self.failed[failure.side] += 1
