@@ -119,3 +119,19 @@ async def test_a_client_that_leaves_ends_it() -> None:
         client.leave()
         await forwarded
         assert (client.status, names(it)) == (499, ["a"])
+
+
+@in_loop
+async def test_a_client_that_leaves_while_a_verdict_is_waited_for_is_not_sent_anywhere() -> None:
+    async with running("a") as it:
+        lock = it.group.healthy._lock
+        assert lock.try_read()
+        verdict = asyncio.ensure_future(it.group.set_up(it.group.backends["a"], True))
+        await settle()
+        client = Client()
+        forwarded = asyncio.ensure_future(forward(client.exchange, route(it)))
+        await settle()
+        client.leave()
+        lock.release_read()
+        await asyncio.gather(verdict, forwarded)
+        assert (client.status, client.exchange.attempts) == (499, 0)

@@ -22,6 +22,9 @@ async def forward(exchange: Exchange, route: Route) -> None:
         servers = group.healthy.snapshot()
         if servers is None:
             servers = await group.healthy.wait_snapshot()
+            if exchange.abandoned is not None:  # meanwhile, when nobody held it
+                exchange.failure = exchange.abandoned
+                return
         ended = group.submit(exchange, route.policy, servers)
         if ended is None:
             return

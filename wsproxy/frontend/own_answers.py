@@ -50,6 +50,10 @@ class OwnAnswers:
         self._deadlines = deadlines
         self._fields = fields
 
+    def fields(self) -> bytes:
+        """The lines that each answer of our own has: what the frontend adds to all, and the Date."""
+        return self._fields + self._deadlines.date_line
+
     def error(
         self,
         status: int,
@@ -72,6 +76,6 @@ class OwnAnswers:
             close,
             retry_after_s,
             head_only=head is not None and head.method == b"HEAD",
-            fields=fields + self._fields + self._deadlines.date_line,
+            fields=fields + self.fields(),
             page=self._pages.get(status),
         )

@@ -347,7 +347,7 @@ class ClientSession:
             frontend.access.refused(200, "Max-Forwards is 0", self.peer, frontend.next_request_id())
         over = frontend.stopping or self._requests >= frontend.settings.keepalive_requests
         close = bool(head.length) or over or not head.keep_alive
-        self._stream.write(last_hop_answer(head, close))
+        self._stream.write(last_hop_answer(head, close, frontend.answers.fields()))
         if close:
             await self._end(unread=bool(head.length or self._stream.buffer))
         return not close

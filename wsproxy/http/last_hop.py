@@ -30,15 +30,17 @@ def max_forwards(items: Iterable[tuple[bytes, bytes]], method: bytes) -> int | N
     return int(values[0])
 
 
-def last_hop_answer(head: RequestHead, close: bool) -> bytes:
+def last_hop_answer(head: RequestHead, close: bool, fields: bytes = b"") -> bytes:
     """The whole answer to an OPTIONS or TRACE whose Max-Forwards is 0.
 
     A TRACE gets its own request back, without what must not be shown to a script that could not read it otherwise
-    (RFC 9110 section 9.3.8).
+    (RFC 9110 section 9.3.8). fields: more lines, each with its line end.
     """
-    connection = b"Connection: close\r\n" if close else b""
-    if head.minor_version == 0 and not close:
-        connection = b"Connection: keep-alive\r\n"
+    connection = fields
+    if close:
+        connection += b"Connection: close\r\n"
+    elif head.minor_version == 0:
+        connection += b"Connection: keep-alive\r\n"
     if head.method == b"OPTIONS":
         return b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%b\r\n" % connection
     shown = _secret_line.sub(b"", head.fields)
