@@ -310,6 +310,78 @@ async def test_a_group_that_does_not_run_takes_nobody_in() -> None:
         await it.group.add(make_server("b"))
 
 
+class Watcher:
+    """Who holds leases; keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def backend_leaving(self, backend: Backend) -> None:
+        self.told.append(backend.name)
+
+
+def names(it: Running) -> list[str]:
+    return [backend.name for backend in it.group.healthy.snapshot() or ()]
+
+
+@in_loop
+async def test_what_an_operator_disables_gets_nothing_new_until_enabled() -> None:
+    async with running("a", "b") as it:
+        watcher = Watcher()
+        it.group.watchers.append(watcher)
+        backend = it.group.backends["a"]
+        await it.group.disable(backend)
+        assert names(it) == ["b"]
+        await it.group.set_up(backend, False)
+        await it.group.set_up(backend, True)
+        assert names(it) == ["b"], "a verdict does not overrule an operator"
+        await it.group.enable(backend)
+        assert names(it) == ["a", "b"]
+        assert not watcher.told, "its relays stay"
+
+
+@in_loop
+async def test_an_operator_does_not_overrule_a_verdict() -> None:
+    async with running("a", "b") as it:
+        backend = it.group.backends["a"]
+        await it.group.set_up(backend, False)
+        await it.group.disable(backend)
+        await it.group.enable(backend)
+        assert names(it) == ["b"]
+
+
+@in_loop
+async def test_what_is_drained_lets_its_relays_go_and_can_come_back() -> None:
+    async with running("a", "b") as it:
+        watcher = Watcher()
+        it.group.watchers.append(watcher)
+        backend = it.group.backends["a"]
+        await it.group.drain(backend)
+        assert names(it) == ["b"]
+        assert backend.leaving
+        assert watcher.told == ["a"]
+        await it.group.enable(backend)
+        assert names(it) == ["a", "b"]
+        assert not it.group.backends["a"].leaving
+        await it.group.remove("a")
+        await it.group.enable(backend)
+        assert names(it) == ["b"], "what was removed does not come back"
+
+
+@in_loop
+async def test_when_the_last_server_is_disabled_who_waits_is_told() -> None:
+    async with running("a") as it:
+        first, waiting = Client(), Client()
+        it.submit(first, waiting)
+        await until(lambda: it.upstreams["a"].pending)
+        await it.group.disable(it.group.backends["a"])
+        await until(lambda: waiting.exchange.failure)
+        assert waiting.exchange.failure is NO_BACKEND
+        it.upstreams["a"].answer()
+        await until(lambda: done(first))
+        assert first.status == 200
+
+
 # A backend by itself.
 
 

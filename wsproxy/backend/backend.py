@@ -18,7 +18,8 @@ class Backend:
     """One upstream server.
 
     position: its place in the configuration. leases: long-lived relays that hold a connection to it outside the pool.
-    up: the last verdict of its health checks. gone: after `close`, nothing of it is left in use.
+    up: the last verdict of its health checks. enabled: an operator lets it have work. leaving: its relays are to go.
+    gone: after `close`, nothing of it is left in use.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Backend:
         self.position = position
         self.leases = 0
         self.up = True
+        self.enabled = True
         self.leaving = False
         self.gone = asyncio.Event()
         self._running = False
@@ -43,6 +45,11 @@ class Backend:
     def address(self) -> Address:
         """Where it listens."""
         return self.settings.address
+
+    @property
+    def may_be_chosen(self) -> bool:
+        """Whether it may be given anything new."""
+        return self.up and self.enabled and not self.leaving
 
     def acquire_lease(self) -> None:
         """A relay begins to hold a connection."""

@@ -142,14 +142,39 @@ class Group:
 
     async def set_up(self, backend: Backend, up: bool) -> None:
         """A verdict: `backend` may be chosen from now on, or may not."""
-        backend.up = backend.pool.takes_waiting = up
-        if up and not backend.leaving:
+        backend.up = up
+        await self._see_who_may_be_chosen(backend)
+
+    async def _see_who_may_be_chosen(self, backend: Backend) -> None:
+        backend.pool.takes_waiting = backend.may_be_chosen
+        if backend.may_be_chosen:
             await self.healthy.add(backend)
             backend.pool.fill()
             return
         await self.healthy.discard(backend)
         if not await self.healthy.wait_snapshot():
             self._fail_waiting()
+
+    # What an operator says.
+
+    async def enable(self, backend: Backend) -> None:
+        """Let it have work again, if its health checks do."""
+        backend.enabled = True
+        backend.leaving = backend.pool.is_closing
+        await self._see_who_may_be_chosen(backend)
+
+    async def disable(self, backend: Backend) -> None:
+        """Give it nothing new; what it holds stays."""
+        backend.enabled = False
+        await self._see_who_may_be_chosen(backend)
+
+    async def drain(self, backend: Backend) -> None:
+        """Give it nothing new, and have its relays go; it can be enabled again."""
+        backend.enabled = False
+        backend.leaving = True
+        await self._see_who_may_be_chosen(backend)
+        for watcher in self.watchers:
+            watcher.backend_leaving(backend)
 
     def _fail_waiting(self) -> None:
         """Nobody is left to wait for."""

@@ -107,6 +107,11 @@ class WorkerPool:
             _wake(worker, None)
         self._idle.clear()
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether `close` has been called."""
+        return self._closing.is_set()
+
     def use(self, settings: ServerSettings) -> None:
         """Take over other sizes and times, in place: what is queued, carried and connected stays."""
         self.settings = settings

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
@@ -51,7 +52,7 @@ class Frontend:
 
     http_routes, websocket_routes: the routes of each kind that this frontend serves. stopping: no new work is taken.
     ended: the last connection is gone. scheme: what its clients use. answer_fields: lines that each answer gets.
-    answers: what it answers by itself. via: its name in Via, or b"".
+    answers: what it answers by itself. via: its name in Via, or b"". refused: requests that no route got, by status.
     https_port: where its requests are redirected to, None where they are served; set before the first one comes.
     """
 
@@ -78,6 +79,7 @@ class Frontend:
         self.use_routes(routes)
         self._request_prefix = os.urandom(6).hex().encode()  # tells processes and restarts apart
         self._requests = 0
+        self.refused: Counter[int] = Counter()
 
     def use(self, settings: FrontendSettings) -> None:
         """Take over limits, timeouts and pages; what decides how connections come in needs another frontend.
@@ -141,6 +143,16 @@ class Frontend:
         _logger.warning("%s: %s", self.settings.name, message)
 
     # Who is there.
+
+    @property
+    def connections(self) -> int:
+        """Those of clients, WebSockets among them."""
+        return 0 if self._listener is None else self._listener.connections
+
+    @property
+    def accepted(self) -> int:
+        """How many there have been."""
+        return 0 if self._listener is None else self._listener.accepted
 
     def enter(self, session: ClientSession) -> None:
         """A session begins."""

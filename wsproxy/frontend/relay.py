@@ -44,9 +44,9 @@ _mask: Final = partial(os.urandom, 4)
 class Relay:
     """One WebSocket pair.
 
-    state: the pure half, with the counters. backend: whose lease it holds. peer: the client's address, that the limit
-    per address counts by. opened_at, ends_at: loop time of its beginning, and when it is too old. deadline: when a
-    closing handshake has taken too long; watched only while one is under way.
+    state: the pure half, with the counters. number: its own among those of the route. backend: whose lease it holds.
+    peer: the client's address, that the limit per address counts by. opened_at, ends_at: loop time of its beginning,
+    and when it is too old. deadline: when a closing handshake has taken too long; watched only while one is under way.
     """
 
     __slots__ = (
@@ -65,6 +65,7 @@ class Relay:
         "deadline",
         "ends_at",
         "frontend",
+        "number",
         "opened_at",
         "peer",
         "state",
@@ -80,6 +81,7 @@ class Relay:
         self.backend = backend
         self.frontend = frontend
         self.peer = ""
+        self.number = 0
         self.state = RelayState(_mask, owner.settings.max_message_size_bytes)
         self.opened_at = now
         self.ends_at = owner.end_of_life(now)
@@ -218,6 +220,11 @@ class Relay:
     def idle_since(self) -> float:
         """When the last data was seen to pass, to the precision of a sweep."""
         return self._idle.since
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """Of the client's last answered ping of ours."""
+        return self._client_life.round_trip_s
 
     def begin_close(self, client_code: int, upstream_code: int = GOING_AWAY, reason: str = "") -> None:
         """Close both sides from here, at the next message boundary of each."""

@@ -61,6 +61,7 @@ class Relays:
         self._deadlines = deadlines
         self._rng = rng
         self._places = 0
+        self._entered = 0
         self._by_peer: Counter[str] = Counter()
         self._round: list[Relay] = []  # who is still to be looked at in this round, and how many at each tick
         self._share = 0
@@ -126,6 +127,8 @@ class Relays:
             self._deadlines.watch(self)
             self.deadline = 0.0  # looked at in every sweep while there is one
         self.open.add(relay)
+        self._entered += 1
+        relay.number = self._entered
         if relay.backend is not None:
             relay.backend.acquire_lease()
             if relay.backend.leaving:

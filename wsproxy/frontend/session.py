@@ -358,6 +358,7 @@ class ClientSession:
         True when the connection may go on.
         """
         frontend = self._frontend
+        frontend.refused[status] += 1
         request_id = self._request_id(head)
         if frontend.access is not None:
             frontend.access.refused(status, message, self.peer, request_id, head)

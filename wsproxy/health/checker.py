@@ -44,6 +44,24 @@ class HealthSink(Protocol):
         """A target has gone down (why) or come back. Until the first call a target counts as up."""
 
 
+class ProbeRecord:
+    """What the probes of one target have said. flips: changes of the verdict. reason: of the last bad probe, or ""."""
+
+    __slots__ = ("bad", "flips", "good", "reason")
+
+    def __init__(self) -> None:
+        self.good = self.bad = self.flips = 0
+        self.reason = ""
+
+    def add(self, reason: str | None) -> None:
+        """A probe has ended: None when it was good."""
+        if reason is None:
+            self.good += 1
+        else:
+            self.bad += 1
+            self.reason = reason
+
+
 class HealthChecker:
     """Probes all its targets side by side, so that a slow one never delays the look at another."""
 
@@ -60,6 +78,7 @@ class HealthChecker:
         self._rng = rng
         self._probe = probe
         self._sleep = sleep
+        self.records: dict[ProbeTarget, ProbeRecord] = {}
         self._watched: dict[ProbeTarget, anyio.CancelScope] = {}
         self._watchers: TaskGroup | None = None  # there while run() runs
 
@@ -67,11 +86,13 @@ class HealthChecker:
         """Watch a target from now on (or from the start of run()), probing it at once. Twice is once."""
         if target not in self._watched:
             scope = self._watched[target] = anyio.CancelScope()
+            self.records[target] = ProbeRecord()
             if self._watchers:
                 self._watchers.start_soon(self._watch, target, scope)
 
     def remove(self, target: ProbeTarget) -> None:
         """Watch a target no longer; a probe under way is abandoned. Unknown targets are ignored."""
+        self.records.pop(target, None)
         scope = self._watched.pop(target, None)
         if scope:
             scope.cancel()
@@ -84,7 +105,7 @@ class HealthChecker:
             await anyio.sleep_forever()
 
     async def _watch(self, target: ProbeTarget, scope: anyio.CancelScope) -> None:
-        state = VerdictState(self._settings)
+        state, record = VerdictState(self._settings), self.records[target]
         with scope:
             while True:
                 try:
@@ -92,8 +113,10 @@ class HealthChecker:
                 except OutOfDescriptorsError as error:
                     log.warning("%s cannot be probed: %s", target.name, error)
                 else:
+                    record.add(reason)
                     changed = state.success() if reason is None else state.failure()
                     if changed is not None:
+                        record.flips += 1
                         await self._tell(target, changed, reason or "answers again")
                 await self._sleep(state.next_delay_s(self._rng))
 

@@ -99,6 +99,7 @@ class Listener:
     ) -> None:
         self.name = name
         self.connections = 0
+        self.accepted = 0
         self._sockets = sockets
         self._serve = serve
         self._max_connections = max_connections
@@ -190,6 +191,7 @@ class Listener:
                 return
             accepted.setblocking(False)
             self.connections += 1
+            self.accepted += 1
             self.tasks.create_task(self._run_connection(accepted))
             if self._reserve.is_touched_by(accepted.fileno()):
                 self._wait_for_descriptors("few file descriptors are left (ulimit -n)")
