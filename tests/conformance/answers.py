@@ -24,7 +24,6 @@ from tests.conformance.cases import (
 
 MIB: Final = b"0123456789abcdef" * 65536
 PARTS: Final = b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
-HALF: Final = request("POST / HTTP/1.1", "Content-Length: 1000000", body=b"x" * 1000)
 UNTIL_CLOSE: Final = (after(answer(body=b"hello", length=False), Do.CLOSE),)
 
 
@@ -73,6 +72,34 @@ CASES: Final = (
             ("304 Not Modified", "-length", ("Content-Length: 100",)),
             ("304 Not Modified", "-chunked", ("Transfer-Encoding: chunked",)),
         )
+    ),
+    Case(
+        "answers/head-without-length-then-close",
+        "an upstream that ends behind the head",
+        (request("HEAD / HTTP/1.1"),),
+        (served(Got(), body=b""),),
+        (after(answer("Connection: close", body=b"", length=False), Do.CLOSE),),
+    ),
+    Case(
+        "answers/head-1.0-chunked",
+        "nothing an HTTP/1.0 client cannot read",
+        (request("HEAD / HTTP/1.0"),),
+        (served(Got(), body=b"", kept=False),),
+        (after(answer("Transfer-Encoding: chunked", body=b"", length=False)),),
+    ),
+    Case(
+        "answers/204-length-5",
+        "a length where none may be (9110 8.6): repaired, or 502",
+        (get(),),
+        (Outcome((Answer((204,), body=b""),), (Got(),)), Outcome((Answer((502,)),), "any")),
+        (after(answer("Content-Length: 5", status="204 No Content", body=b"hello", length=False)),) * 3,
+    ),
+    Case(
+        "answers/until-close-empty",
+        "neither length nor body",
+        (get(),),
+        (served(Got(), body=b"", kept=None),),
+        (after(answer(body=b"", length=False), Do.CLOSE),),
     ),
     Case(
         "answers/205-length-0",

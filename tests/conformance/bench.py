@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.conformance.cases import Case, Do, Dribble, Pause, Reached, Reply, Seen, Step, answer, request
+from tests.conformance.cases import Case, Do, Dribble, Last, Pause, Reached, Reply, Seen, Step, answer, request
 from tests.conformance.judge import PROBES, Record, fits, methods_of
 from tests.conformance.wire import Ended, Message, read_requests, read_responses
 
@@ -29,9 +29,9 @@ KEPT, PROBE = (request(f"GET {target.decode()} HTTP/1.1", host="probe.test") for
 
 @dataclass
 class Lane:
-    """A port of the proxy, and the listening socket of the upstream behind it (None: nothing listens there)."""
+    """Where the proxy listens, and the listening socket of the upstream behind it (None: nothing listens there)."""
 
-    front_port: int
+    front: tuple[str, int]
     upstream_port: int
     listener: socket.socket | None
 
@@ -99,6 +99,10 @@ class Wire:
                 for at in range(0, len(data), size):
                     await self.send(data[at : at + size])
                     await asyncio.sleep(0.001)  # lets the proxy read a piece; no outcome needs it
+            case Last(data):
+                with suppress(OSError):
+                    self.sock.send(data, socket.MSG_MORE)
+                    self.sock.shutdown(socket.SHUT_WR)
             case Pause(seconds):
                 await asyncio.sleep(seconds)
             case Seen(mark):
@@ -188,7 +192,7 @@ async def run_case(case: Case, lane: Lane) -> Record:
     """Act out the case. Never raises for what the proxy does."""
     record = Record()
     signal = Signal()
-    client = Wire(await _connect(lane.front_port), signal)
+    client = Wire(await _connect(lane.front), signal)
     upstream = Upstream(list(case.replies), lane.listener, signal, lambda: client.received)
     serving = asyncio.create_task(upstream.run())
     reading = asyncio.create_task(client.read())
@@ -249,7 +253,7 @@ async def _is_kept(client: Wire, start: int) -> bool:
 
 async def _probe(lane: Lane) -> list[str]:
     """Ask as a fresh client; complaints, if the answer is not the plain one."""
-    wire = Wire(await _connect(lane.front_port), Signal())
+    wire = Wire(await _connect(lane.front), Signal())
     reading = asyncio.create_task(wire.read())
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSING_S):
@@ -263,9 +267,9 @@ async def _probe(lane: Lane) -> list[str]:
     return [f"the next client got {wire.received[:160]!r}"]
 
 
-async def _connect(port: int) -> socket.socket:
+async def _connect(front: tuple[str, int]) -> socket.socket:
     sock = socket.socket()
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    await asyncio.get_running_loop().sock_connect(sock, front)
     return sock

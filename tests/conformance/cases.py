@@ -20,7 +20,7 @@ SMUGGLED: Final = b"GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
 @dataclass(frozen=True)
 class Pause:
-    """Do nothing for a time: for cases about slowness only."""
+    """Do nothing for a time: for cases about time, and where no byte tells that a connection has ended."""
 
     seconds: float
 
@@ -47,6 +47,13 @@ class Dribble:
     size: int = 1
 
 
+@dataclass(frozen=True)
+class Last:
+    """Send these few bytes and half-close in the same packet."""
+
+    data: bytes
+
+
 class Do(Enum):
     """Steps without arguments; WHOLE: (upstream) go on once the request is complete."""
 
@@ -56,7 +63,7 @@ class Do(Enum):
     WHOLE = "whole request"
 
 
-Step = bytes | Pause | Seen | Reached | Dribble | Do
+Step = bytes | Pause | Seen | Reached | Dribble | Last | Do
 Steps = tuple[Step, ...]
 
 

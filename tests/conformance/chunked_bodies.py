@@ -187,6 +187,18 @@ CASES: Final = (
         (cut(),),
     ),
     Case(
+        "chunked/extension-without-end",
+        "a size line that never ends: 400, not memory (9112 7.1.1)",
+        (HEAD + b"5;" + b"a" * 300_000,),
+        (cut(400, 413, 431),),
+    ),
+    Case(
+        "chunked/trailer-without-end",
+        "nor a trailer",
+        (HEAD + b"0\r\nX: " + b"a" * 300_000,),
+        (cut(400, 413, 431),),
+    ),
+    Case(
         "chunked/streamed",
         "chunks are passed on as they come, not collected",
         (HEAD + b"5\r\nhello\r\n", Reached(b"hello"), b"5\r\nworld\r\n", Reached(b"world"), END),

@@ -14,7 +14,9 @@ from tests.conformance.cases import (
     Do,
     Dribble,
     Got,
+    Last,
     Outcome,
+    Pause,
     Reached,
     Seen,
     after,
@@ -29,12 +31,7 @@ from tests.conformance.cases import (
     served,
 )
 
-MIB: Final = b"0123456789abcdef" * 65536
-PARTS: Final = b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
 HALF: Final = request("POST / HTTP/1.1", "Content-Length: 1000000", body=b"x" * 1000)
-UNTIL_CLOSE: Final = (after(answer(body=b"hello", length=False), Do.CLOSE),)
-
-
 STOPPED: Final = (cut(408), Outcome((), "cut", kept=False))
 
 
@@ -120,6 +117,24 @@ KEEPING: Final = (
         (after(answer("Connection: close"), Do.CLOSE),) * 3,
     ),
     Case(
+        "connections/fifty-pipelined",
+        "9112 9.3.2",
+        (_gets(*(f"/{i}" for i in range(50))),),
+        (served(*_lines(*(f"/{i}" for i in range(50)))),),
+    ),
+    Case(
+        "connections/pipelined-behind-refused-upgrade",
+        "no switch of protocols, so what follows is the next request (upgrade smuggling; 9110 7.8)",
+        (get("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 777") + SMUGGLED,),
+        (served(Got("GET / HTTP/1.1", lacks=("upgrade",)), Got("GET /smuggled HTTP/1.1")), refused(400, 426)),
+    ),
+    Case(
+        "connections/two-hosts-in-turn",
+        "each request has its own Host",
+        (get() + get().replace(b"a.test", b"b.test"),),
+        (served(Got(has={"host": "a.test"}), Got(has={"host": "b.test"})),),
+    ),
+    Case(
         "connections/nothing-then-end",
         "no request, no answer",
         (Do.HALF_CLOSE,),
@@ -133,9 +148,16 @@ KEEPING: Final = (
     ),
     Case(
         "connections/half-close-with-request",
-        "a client that has said all it will say is answered (9112 9.6)",
-        (get("Connection: close"), Do.HALF_CLOSE),
-        (served(Got(), kept=False), Outcome((), (), kept=False)),
+        "a client that has said all it will say: answered, or taken for gone (no RFC decides)",
+        (Last(get("Connection: close")),),
+        (served(Got(), kept=False), Outcome((), "any", kept=False)),
+    ),
+    Case(
+        "connections/half-close-while-upstream-works",
+        "may be taken for one that has gone (499), or served",
+        (get(), Reached(b"\r\n\r\n"), Do.HALF_CLOSE),
+        (Outcome((), "any"), served(Got(), kept=False)),
+        (after(Pause(0.2), answer()),),
     ),
     Case(
         "connections/client-leaves-while-upstream-works",
@@ -201,6 +223,33 @@ EARLY: Final = (
         "the error answer reaches a client that goes on sending (9112 9.6)",
         (get("Content-Length: x") + b"y" * 40_000, Seen(b" 400 ")),
         (refused(400),),
+    ),
+    *(
+        Case(
+            f"connections/upstream-{name}-during-upload",
+            "no answer, and a body that cannot be sent again: 502",
+            (HALF,),
+            (Outcome((Answer((502,)),), "cut"),),
+            (at_head(Seen(b"xxx"), end),) * 3,
+        )
+        for name, end in (("closes", Do.CLOSE), ("resets", Do.RESET))
+    ),
+    Case(
+        "connections/early-answer-then-reset",
+        "an upstream that answers and resets: its answer, or 502, never a hang",
+        (HALF,),
+        (Outcome((Answer((413,)),), "cut", kept=False), Outcome((Answer((502,)),), "cut")),
+        (at_head(answer("Connection: close", status="413 Content Too Large"), Do.RESET),) * 3,
+    ),
+    Case(
+        "connections/early-answer-during-chunks",
+        "the rest of a chunked upload never becomes a request",
+        (request("POST / HTTP/1.1", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n"), Seen(b"ok"), SMUGGLED),
+        (
+            Outcome((Answer(body=b"ok"),), "cut", kept=False),
+            Outcome((Answer(body=b"ok"), Answer((400,))), "cut", kept=False),
+        ),
+        (at_head(answer()),),
     ),
     Case(
         "connections/slow-body",

@@ -202,6 +202,26 @@ CASES: Final = (
         (after(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", answer()),) * 3,
     ),
     Case(
+        "interim/101-to-h2c",
+        "the proxy has not passed that wish on, so nobody may grant it",
+        (get("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),),
+        (BAD_GATEWAY,),
+        (after(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),) * 3,
+    ),
+    Case(
+        "interim/expect-with-length-0",
+        "nothing to wait for (9110 10.1.1)",
+        (request("POST / HTTP/1.1", "Expect: 100-continue", "Content-Length: 0"),),
+        (served(Got("POST / HTTP/1.1", body=b"")),),
+    ),
+    Case(
+        "interim/103-between-halves-of-upload",
+        "interim answers and uploads overlap",
+        (request("POST / HTTP/1.1", "Content-Length: 10", body=b"hello"), Seen(b" 103 "), b"world"),
+        (served(Got(body=b"helloworld"), interim=(103,), body=b"ok"),),
+        (at_head(HINTS, Do.WHOLE, answer()),),
+    ),
+    Case(
         "interim/101-without-upgrade-field",
         "likewise",
         (get(),),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import socket
 import sys
@@ -34,7 +35,7 @@ http {{
 """
 NGINX_LANE: Final = (
     "  upstream u{i} {{ server 127.0.0.1:{up} max_fails=0; keepalive 1; }}\n"
-    "  server {{ listen 127.0.0.1:{front}; location / {{ proxy_pass http://u{i}; }} }}\n"
+    "  server {{ listen {front}; location / {{ proxy_pass http://u{i}; }} }}\n"
 )
 HAPROXY: Final = """global
   maxconn 4000
@@ -50,7 +51,7 @@ defaults
   retry-on conn-failure empty-response
 {lanes}"""
 HAPROXY_LANE: Final = """frontend f{i}
-  bind 127.0.0.1:{front}
+  bind {front}
   default_backend b{i}
 backend b{i}
   http-request disable-l7-retry unless METH_GET
@@ -58,8 +59,8 @@ backend b{i}
 """
 WSPROXY: Final = "[log]\naccess = off\n{lanes}"
 WSPROXY_LANE: Final = """[frontend:c{i}]
-host = 127.0.0.1
-port = {front}
+host = {host}
+port = {port}
 header_timeout = 2s
 body_timeout = 2s
 keepalive_timeout = 5s
@@ -76,23 +77,30 @@ PEERS: Final = ("wsproxy", "nginx", "haproxy", "relay")
 
 
 def open_lanes(listening: Sequence[bool]) -> list[Lane]:
-    """A lane for each item; whether its upstream listens."""
-    socks = [[_bound(), _bound()] for _ in listening]
+    """A lane for each item; whether its upstream listens.
+
+    The proxy's ports are free when it is about to listen on them: on Linux each run has a loopback address of its own,
+    where neither another run nor any outgoing connection takes them meanwhile.
+    """
+    host = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.2" if sys.platform == "linux" else "127.0.0.1"
+    fronts = [_bound(host) for _ in listening]
     lanes = []
-    for (front, upstream), listens in zip(socks, listening, strict=True):
-        lanes.append(Lane(front.getsockname()[1], upstream.getsockname()[1], upstream if listens else None))
-        front.close()
+    for front, listens in zip(fronts, listening, strict=True):
+        upstream = _bound("127.0.0.1")
+        lanes.append(Lane(front.getsockname(), upstream.getsockname()[1], upstream if listens else None))
         if listens:
             upstream.listen(64)
         else:
             upstream.close()
+    for front in fronts:
+        front.close()
     return lanes
 
 
-def _bound() -> socket.socket:
+def _bound(host: str) -> socket.socket:
     sock = socket.socket()
     sock.setblocking(False)
-    sock.bind(("127.0.0.1", 0))
+    sock.bind((host, 0))
     return sock
 
 
@@ -114,7 +122,7 @@ async def running(peer: str, lanes: Sequence[Lane], directory: Path) -> AsyncIte
     try:
         async with asyncio.timeout(START_LIMIT_S):
             for lane in lanes:
-                while not await _accepts(lane.front_port):
+                while not await _accepts(lane):
                     assert process.returncode is None, log.read_text()
                     await asyncio.sleep(0.02)
         yield log
@@ -130,7 +138,10 @@ def _command(peer: str, lanes: Sequence[Lane], directory: Path) -> list[str]:
         "haproxy": (HAPROXY, HAPROXY_LANE),
         "wsproxy": (WSPROXY, WSPROXY_LANE),
     }[peer]
-    text = "".join(each.format(i=i, front=lane.front_port, up=lane.upstream_port) for i, lane in enumerate(lanes))
+    text = ""
+    for i, lane in enumerate(lanes):
+        host, port = lane.front
+        text += each.format(i=i, host=host, port=port, front=f"{host}:{port}", up=lane.upstream_port)
     path = directory / f"{peer}.conf"
     path.write_text(whole.format(dir=directory, lanes=text))
     if peer == "wsproxy":
@@ -140,9 +151,9 @@ def _command(peer: str, lanes: Sequence[Lane], directory: Path) -> list[str]:
     return [program, "-p", str(directory), "-c", str(path)] if peer == "nginx" else [program, "-f", str(path)]
 
 
-async def _accepts(port: int) -> bool:
+async def _accepts(lane: Lane) -> bool:
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await asyncio.open_connection(*lane.front)
     except OSError:
         return False
     writer.close()
@@ -167,4 +178,4 @@ async def _relay(lane: Lane) -> asyncio.Server:
             return
         await asyncio.gather(move(reader, up_writer), move(up_reader, writer))
 
-    return await asyncio.start_server(carry, "127.0.0.1", lane.front_port)
+    return await asyncio.start_server(carry, *lane.front)

@@ -78,6 +78,9 @@ BAD_HOSTS: Final = {
     "query": "a.test?x",
     "fragment": "a.test#x",
     "backslash": "a.test\\evil",
+    "control": "a.te\x01st",
+    "8-bit": "a.t\xe9st",
+    "angle": "<a.test>",
     "scheme": "http://a.test",
     "two-ports": "a.test:80:81",
 }

@@ -84,6 +84,9 @@ TOLERATED: Final = {
     "length-list-equal": b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
     "length-and-te": answer("Content-Length: 50", CODED, body=b"2\r\nok\r\n0\r\n\r\n", length=False),
     "te-upper-case": answer("Transfer-Encoding: CHUNKED", body=b"2\r\nok\r\n0\r\n\r\n", length=False),
+    "16-kib-cookies": _head(b"HTTP/1.1 200 OK", *(b"Set-Cookie: c%d=%b" % (i, b"x" * 4000) for i in range(4))),
+    "status-line-tab": _head(b"HTTP/1.1 200\tOK"),
+    "leading-space-on-first-field": _head(b"HTTP/1.1 200 OK").replace(b"\r\nC", b"\r\n C"),
     "200-fields": _head(b"HTTP/1.1 200 OK", *(b"X-%d: y" % i for i in range(200))),
 }
 """Not or hardly legal: 502, or repaired. What goes on must be well-formed, which the judge sees to in any case."""
