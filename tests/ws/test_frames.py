@@ -423,3 +423,27 @@ def test_a_close_of_ours_marks_the_end_once_it_has_passed() -> None:
     assert not scanner.ending
     assert scanner.feed(b"b") == b"b\x88\x00"
     assert scanner.ending
+
+
+def test_a_parting_close_is_kept_and_its_successor_counts_on() -> None:
+    scanner = FrameScanner(side="upstream")
+    scanner.parting_codes = frozenset({1012})
+    assert scanner.feed(b"\x82\x01a\x88") == b"\x82\x01a"
+    assert scanner.feed(b"\x02\x03\xf4\x82\x01b") == b""
+    assert scanner.parted
+    assert scanner.ending
+    assert not scanner.close_seen
+    heir = scanner.successor()
+    assert heir.feed(b"\x82\x01c") == b"\x82\x01c"
+    assert (heir.messages, heir.side, heir.parting_codes) == (2, "upstream", frozenset({1012}))
+
+
+def test_other_closes_pass_and_so_does_a_parting_one_inside_a_message() -> None:
+    scanner = FrameScanner(side="upstream")
+    scanner.parting_codes = frozenset({1012})
+    assert scanner.feed(b"\x88\x02\x03\xe8") == b"\x88\x02\x03\xe8"
+    scanner = FrameScanner(side="upstream")
+    scanner.parting_codes = frozenset({1012})
+    data = b"\x02\x01a\x88\x02\x03\xf4"
+    assert scanner.feed(data) == data
+    assert not scanner.parted

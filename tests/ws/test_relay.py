@@ -227,3 +227,29 @@ def test_an_idle_pair_is_small_and_free_of_cycles() -> None:
     parts = (state, state.client, state.upstream, state._ledger)
     assert sum(map(sys.getsizeof, parts)) < 1024
     assert not any(part in gc.get_referents(state.client) for part in (state, state.upstream))
+
+
+def test_another_upstream_may_go_on_between_messages_only() -> None:
+    state = RelayState(lambda: b"\x00\x00\x00\x00")
+    assert state.may_resume()
+    state.from_upstream(b"\x02\x01a")
+    assert not state.may_resume()
+    state.from_upstream(b"\x80\x01b")
+    state.from_client(b"\x82\x81\x00\x00\x00\x00")
+    assert not state.may_resume()
+    state.from_client(b"x\x89\x80\x00\x00\x00\x00")
+    assert state.may_resume()
+    assert state.upstream_owes_pong()
+    assert state.parting_close() == b"\x88\x82\x00\x00\x00\x00\x03\xe9"
+    state.resume()
+    assert not state.upstream_owes_pong(), "the one that was asked has gone"
+    assert state.upstream.messages == 1
+    assert state.from_upstream(b"\x82\x01c") == b"\x82\x01c"
+    state.begin_close(1001, 1001)
+    assert not state.may_resume()
+
+
+def test_nobody_goes_on_once_the_client_has_closed() -> None:
+    state = RelayState(lambda: b"\x00\x00\x00\x00")
+    state.from_client(b"\x88\x80\x00\x00\x00\x00")
+    assert not state.may_resume()

@@ -175,6 +175,8 @@ class WebSocketSettings:
     drain_rate: Rate | None = None  # sessions
     rebalance: bool = False
     inspect: bool = False
+    on_backend_loss: Literal["close", "reconnect"] = "close"
+    reconnect_timeout_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class Drain:
             _, relay = waiting.popleft()
             if not relay.is_closing:
                 self.told += 1
-                relay.begin_close(self._client_code)
+                relay.drain(self._client_code)
         if waiting:
             self._timer = loop.call_later(max(STEP_S, waiting[0][0] - passed_s), self._step, loop)
         else:

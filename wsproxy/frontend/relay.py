@@ -110,9 +110,12 @@ class Relay:
             if not sibling.done():
                 await asyncio.wait([sibling])
         finally:
-            self._client.close()
-            self._upstream.close()
-            self._owner.leave(self)
+            self._finish()
+
+    def _finish(self) -> None:
+        self._client.close()
+        self._upstream.close()
+        self._owner.leave(self)
 
     async def _pump(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
         """Carry one direction to its end. Never raises for what a peer does."""
@@ -231,6 +234,10 @@ class Relay:
         self._send(*self.state.begin_close(client_code, upstream_code, reason))
         self._settle()
 
+    def drain(self, client_code: int) -> None:
+        """Somebody empties the route, the backend or the proxy: close with this code."""
+        self.begin_close(client_code)
+
     def abort(self) -> None:
         """End both sides: with 1001 where a Close may still stand, else with the end of TCP alone."""
         self._send(*self.state.begin_close(GOING_AWAY, GOING_AWAY))
@@ -284,11 +291,15 @@ class Relay:
         if scanner.side == "client":
             goodbye = self.state.client_lost()
         else:
-            goodbye = self.state.upstream_lost(self.backend is not None and self.backend.leaving)
+            goodbye = self.state.upstream_lost(self._expects_return())
         if goodbye and not sink.closed:
             sink.write(goodbye)
         source.close()
         sink.close()
+
+    def _expects_return(self) -> bool:
+        """Whether a client whose upstream is lost should come back at once: 1012 instead of 1011."""
+        return self.backend is not None and self.backend.leaving
 
     async def _see_close(self, source: Stream, scanner: FrameScanner) -> None:
         """The other side has closed and gone: wait for this one's Close, which nobody gets any more."""

@@ -129,10 +129,7 @@ class Relays:
         self.open.add(relay)
         self._entered += 1
         relay.number = self._entered
-        if relay.backend is not None:
-            relay.backend.acquire_lease()
-            if relay.backend.leaving:
-                relay.begin_close(SERVICE_RESTART)
+        self._lease(relay)
         if relay.frontend.stopping:
             relay.begin_close(GOING_AWAY)
 
@@ -162,6 +159,21 @@ class Relays:
             relay = self._round.pop()
             if relay in self.open:
                 relay.look(now)
+
+    def moved(self, relay: Relay, backend: Backend | None) -> None:
+        """A relay goes on with another backend."""
+        if relay.backend is not None:
+            relay.backend.release_lease()
+        relay.backend = backend
+        self._lease(relay)
+        self.totals.reconnects += 1
+
+    def _lease(self, relay: Relay) -> None:
+        """Let the backend know of the relay; one that was let go during the handshake is left at once."""
+        if relay.backend is not None:
+            relay.backend.acquire_lease()
+        if relay.backend is None or relay.backend.leaving:
+            relay.drain(SERVICE_RESTART)
 
     # Who must go.
 

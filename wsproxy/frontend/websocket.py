@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from wsproxy.errors import Failure, Side, bad_answer
 from wsproxy.exchange import Exchange
 from wsproxy.frontend.forward import forward
+from wsproxy.frontend.reconnect import ReconnectingRelay, Resumption, prepare
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.relays import Relays
 from wsproxy.http.codec import encode_response
@@ -42,6 +43,8 @@ async def open_websocket(
         totals.handshakes["limit"] += 1
         exchange.failure = refusal
         return None
+    if relays.settings.on_backend_loss == "reconnect":
+        prepare(exchange.head)
     relay: Relay | None = None
     try:
         await forward(exchange, route)
@@ -94,7 +97,12 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
     if frontend.access is not None:
         frontend.access.record(exchange, session.peer)
     backend = route.group.backends.get(exchange.backend_name)
-    relay = Relay(exchange.client, upstream, backend, relays, frontend)
+    if relays.settings.on_backend_loss == "reconnect":
+        resumable = ReconnectingRelay(exchange.client, upstream, backend, relays, frontend)
+        resumable.begin(Resumption(exchange, response, route))
+        relay: Relay = resumable
+    else:
+        relay = Relay(exchange.client, upstream, backend, relays, frontend)
     relay.peer = session.peer
     if inspected is not None:
         relay.inspect(*inspected)

@@ -107,6 +107,10 @@ class ControlLedger:
         """A Pong of `side` was passed on: the other one's latest Ping is answered."""
         self._mark("upstream" if side == "client" else "client", False)
 
+    def forget_pings(self) -> None:
+        """One side has changed: what was asked of it, or by it, is nobody's business any more."""
+        self._client_waits = self._upstream_waits = False
+
     def owes_pong(self, side: Side) -> bool:
         """Whether `side` has not answered the latest Ping relayed to it."""
         return self._upstream_waits if side == "client" else self._client_waits

@@ -58,7 +58,8 @@ class FrameScanner:
     ours. too_big: a message over the limit was announced: nothing passes from the start of that frame. ending: one of
     these three is so, for who looks after every chunk. opaque: a length nobody can have meant (section 5.2, top bit
     set) came by: bytes still pass, but where frames begin is no longer known. expected_pong: the payload of our own
-    pings, None before the first.
+    pings, None before the first. parting_codes: a Close with one of these is kept from the other side, to which
+    somebody else will go on talking; parted: that has happened.
     """
 
     __slots__ = (
@@ -82,6 +83,8 @@ class FrameScanner:
         "expected_pong",
         "messages",
         "opaque",
+        "parted",
+        "parting_codes",
         "pings",
         "pongs",
         "pongs_swallowed",
@@ -100,6 +103,8 @@ class FrameScanner:
         self.pings = self.pongs = self.pongs_swallowed = self._other_frames = 0
         self.close_seen = self.close_passed = self.too_big = self.ending = self.opaque = False
         self.close_code: int | None = None
+        self.parting_codes: frozenset[int] | range = frozenset()
+        self.parted = False
         self.expected_pong: bytes | None = None
         self._need = 0  # payload bytes until the frame that is open ends, or _SLOW
         self._left = 0  # the same while `_need` is _SLOW
@@ -137,6 +142,15 @@ class FrameScanner:
     def at_message_boundary(self) -> bool:
         """Whether what has passed ends with a whole message."""
         return self.at_frame_boundary and (self._drop or not self._open)
+
+    def successor(self) -> FrameScanner:
+        """A scanner for whoever talks on in this side's place, with the counters of this one."""
+        heir = FrameScanner(self._limit, self.side, self._ledger)
+        heir.messages, heir.texts, heir.data_bytes = self.messages, self.texts, self.data_bytes
+        heir.pings, heir.pongs, heir.pongs_swallowed = self.pings, self.pongs, self.pongs_swallowed
+        heir._other_frames = self._other_frames
+        heir.parting_codes = self.parting_codes
+        return heir
 
     def feed(self, data: bytes) -> bytes:
         """What of `data` passes on: nearly always the object itself; b"" is possible."""
@@ -274,7 +288,11 @@ class FrameScanner:
         """
         opcode = frame[0] & 0xF
         if opcode == CLOSE:
-            self._see_close(control_payload(frame, header))
+            payload = control_payload(frame, header)
+            if self.parting_codes and may_stop and self._parts(payload):
+                self.parted = self.ending = True
+                return _STOP
+            self._see_close(payload)
         if self._drop:
             return _PASS
         if opcode < CLOSE:
@@ -319,6 +337,11 @@ class FrameScanner:
                 self._cut = None
         return _PASS
 
+    def _parts(self, payload: bytes) -> bool:
+        """Whether a Close with this payload is one that nobody else is to see: never behind one that has passed."""
+        code = int.from_bytes(payload[:2], "big")
+        return code in self.parting_codes and not self._drop and not self._open and self._cut is None
+
     def _see_close(self, payload: bytes) -> None:
         """Note the first Close of this side, whether or not it passes (RFC 6455 section 7.1.5)."""
         if not self.close_seen:
@@ -330,4 +353,5 @@ class FrameScanner:
         """Whether a frame must be judged before any of it passes: a header in pieces then waits for its rest."""
         if self._drop:
             return False
-        return self._limit != _NO_LIMIT or self.expected_pong is not None or self._cut is not None
+        waiting = self.expected_pong is not None or self._cut is not None or bool(self.parting_codes)
+        return waiting or self._limit != _NO_LIMIT

@@ -102,6 +102,21 @@ class RelayState:
         """The deadline is over: a waiting Close need not wait for the end of a message, only of a frame."""
         return self.upstream.force(), self.client.force()
 
+    def may_resume(self) -> bool:
+        """Whether another upstream could go on in this one's place: nobody closes, and no message is cut in two."""
+        if self._ledger.closed_by is not None:
+            return False
+        return self.upstream.at_message_boundary and self.client.at_message_boundary and not self.client.ending
+
+    def resume(self) -> None:
+        """Another upstream goes on: its frames are followed from their beginning."""
+        self.upstream = self.upstream.successor()
+        self._ledger.forget_pings()
+
+    def parting_close(self) -> bytes:
+        """The Close for an upstream that is left, or the echo of its own."""
+        return close_frame(GOING_AWAY, "", self._mask())
+
     def client_lost(self) -> bytes:
         """The client's connection ended: what the upstream gets before its own ends too.
 
