@@ -22,6 +22,9 @@ from tests.conformance.bench import Lane
 START_LIMIT_S: Final = 30.0
 """What a start with hundreds of listeners may take on a busy machine."""
 
+FIRST_PORT: Final = 20_000
+"""Of the proxy; below those that systems choose for outgoing connections."""
+
 NGINX: Final = """daemon off; master_process off; worker_processes 1; error_log stderr; pid {dir}/nginx.pid;
 events {{ worker_connections 8192; }}
 http {{
@@ -79,29 +82,20 @@ PEERS: Final = ("wsproxy", "nginx", "haproxy", "relay")
 def open_lanes(listening: Sequence[bool]) -> list[Lane]:
     """A lane for each item; whether its upstream listens.
 
-    The proxy's ports are free when it is about to listen on them: on Linux each run has a loopback address of its own,
-    where neither another run nor any outgoing connection takes them meanwhile.
+    On Linux each run has a loopback address of its own for the proxy, where nobody else takes a port meanwhile.
     """
     host = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.2" if sys.platform == "linux" else "127.0.0.1"
-    fronts = [_bound(host) for _ in listening]
     lanes = []
-    for front, listens in zip(fronts, listening, strict=True):
-        upstream = _bound("127.0.0.1")
-        lanes.append(Lane(front.getsockname(), upstream.getsockname()[1], upstream if listens else None))
+    for number, listens in enumerate(listening):
+        upstream = socket.socket()
+        upstream.setblocking(False)
+        upstream.bind(("127.0.0.1", 0))
+        lanes.append(Lane((host, FIRST_PORT + number), upstream.getsockname()[1], upstream if listens else None))
         if listens:
             upstream.listen(64)
         else:
             upstream.close()
-    for front in fronts:
-        front.close()
     return lanes
-
-
-def _bound(host: str) -> socket.socket:
-    sock = socket.socket()
-    sock.setblocking(False)
-    sock.bind((host, 0))
-    return sock
 
 
 @asynccontextmanager
