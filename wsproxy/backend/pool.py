@@ -309,7 +309,7 @@ class WorkerPool:
 
 def _authority(address: Address) -> Authority:
     own = address.authority or ("localhost" if address.unix_path else str(address))
-    return Authority(own.encode("latin-1", "replace"), bool(address.authority))
+    return Authority(own.encode("latin-1", "replace"), bool(address.authority), address.base_path.encode())
 
 
 def _wake(worker: Worker, exchange: Exchange | None) -> None:

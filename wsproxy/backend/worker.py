@@ -56,6 +56,7 @@ class Authority:
 
     value: bytes
     is_own: bool
+    base_path: bytes = b""  # of its URL: stands before every path that is asked for
 
 
 class WorkerHome(Protocol):
@@ -242,12 +243,16 @@ class Worker:
         """The request's head for this backend, which may want a Host of its own."""
         head = exchange.head
         authority = self._home.authority
-        if head.authority and not (authority.is_own and not exchange.route.preserve_host):
+        own_host = not head.authority or (authority.is_own and not exchange.route.preserve_host)
+        if not own_host and not authority.base_path:
             return encode_request(head, exchange.identity)
-        fields = head.fields  # another attempt may go to a backend that gets the client's Host
-        with_host(head, authority.value)
+        fields, target = head.fields, head.target  # another attempt may go to a backend that gets the client's own
+        if own_host:
+            with_host(head, authority.value)
+        if authority.base_path and target.startswith(b"/"):
+            head.target = authority.base_path + target
         encoded = encode_request(head, exchange.identity)
-        head.fields = fields
+        head.fields, head.target = fields, target
         return encoded
 
     def _lost(
