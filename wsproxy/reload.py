@@ -17,7 +17,7 @@ from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.own_answers import ErrorPageError
 from wsproxy.frontend.route import Route
 from wsproxy.net.listen import ListenError, open_sockets
-from wsproxy.net.tls import TlsError
+from wsproxy.net.tls import TlsError, client_context
 from wsproxy.running import RunningGroup
 from wsproxy.ws.control import SERVICE_RESTART
 
@@ -83,6 +83,7 @@ class Reload:
     def _renew_certificates(self, replaced: Iterable[str]) -> list[str]:
         """Read the certificates of frontends that stay again; what is wrong with them."""
         problems: list[str] = []
+        client_context.cache_clear()  # and the authorities that servers are checked against, at their next dial
         for frontend in self._app.frontends:
             if frontend.identities is not None and frontend.settings.name not in replaced:
                 try:

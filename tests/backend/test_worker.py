@@ -552,6 +552,19 @@ def test_host(authority: Authority, asked: bytes, preserve: bool, host: bytes) -
     run(main)
 
 
+@pytest.mark.parametrize("preserve", [False, True])
+def test_the_path_of_a_url_stands_before_what_is_asked_for(preserve: bool) -> None:
+    async def main() -> None:
+        upstream = UpstreamDialer(ANSWER)
+        client = Client(route=replace(ROUTE, preserve_host=preserve))
+        target = client.exchange.head.target
+        await carry(upstream, client, authority=Authority(b"api.test", True, b"/v2"))
+        assert upstream.requests[0][0].startswith(b"GET /v2%b HTTP/1.1\r\n" % target)
+        assert client.exchange.head.target == target, "another attempt may go to a server without a path"
+
+    run(main)
+
+
 # Bodies.
 
 
