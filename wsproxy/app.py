@@ -9,7 +9,6 @@ import logging
 import random
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
@@ -26,7 +25,7 @@ from wsproxy.frontend.route import Route
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import ListenError, open_sockets
 from wsproxy.net.tls import TlsIdentities
-from wsproxy.observe.access import AccessLog
+from wsproxy.observe.access import open_access_log
 from wsproxy.reload import Reload, ReloadError
 from wsproxy.running import RunningGroup
 
@@ -55,10 +54,7 @@ class Application:
         self.config = config
         self.deadlines = Deadlines()
         self.rng = random.Random()
-        self.access: AccessLog | None = None
-        if config.log.access != "off":
-            out = sys.stdout if config.log.access == "stdout" else open(config.log.access, "a", encoding="utf-8")  # noqa: SIM115
-            self.access = AccessLog(out)
+        self.access = open_access_log(config.log)
         self.groups = {settings.name: self._make_group(settings) for settings in config.groups}
         self.routes = {settings.name: self.make_route(settings) for settings in config.routes}
         self.frontend_by_name = {settings.name: self.make_frontend(settings) for settings in config.frontends}
@@ -104,6 +100,11 @@ class Application:
         return list(self.frontend_by_name.values())
 
     @property
+    def is_listening(self) -> bool:
+        """Whether connections are accepted, or have been."""
+        return self._listeners is not None
+
+    @property
     def services(self) -> TaskGroup:
         """What runs below the listeners, and ends after them."""
         if self._services is None:
@@ -118,13 +119,15 @@ class Application:
     # Its life.
 
     async def run(self, *, task_status: TaskStatus[list[str]] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Serve until SIGTERM or SIGINT, then drain; SIGHUP reloads. Raises BindError before anything is started.
+        """Serve until SIGTERM or SIGINT, then drain. Raises BindError before anything is started.
+
+        SIGHUP reloads; SIGUSR1 has the access log go on in a new file.
 
         `task_status` is given the addresses as `host:port` once connections are accepted.
         """
         bound = self._bind()
         addresses = [f"{host}:{port}" for sockets in bound for host, port in (s.getsockname()[:2] for s in sockets)]
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as signals:
             stop = StopSignals(signals, self)
             async with anyio.create_task_group() as self._services:
                 self._services.start_soon(self.deadlines.run)
@@ -228,7 +231,7 @@ class Application:
 
 
 class StopSignals:
-    """The signals of one process: those that stop it are waited for, SIGHUP reloads in between."""
+    """The signals of one process: those that stop it are waited for, others are obeyed in between."""
 
     def __init__(self, signals: AsyncIterator[signal.Signals], app: Application) -> None:
         self._signals = signals
@@ -237,9 +240,12 @@ class StopSignals:
     async def wait(self, reloads: bool = False) -> None:
         """Return at the next SIGTERM or SIGINT."""
         async for number in self._signals:
-            if number != signal.SIGHUP:
+            if number == signal.SIGUSR1:
+                if self._app.access is not None:
+                    self._app.access.reopen()
+            elif number != signal.SIGHUP:
                 return
-            if reloads:
+            elif reloads:
                 await self._reload()
 
     async def _reload(self) -> None:

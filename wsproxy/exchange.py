@@ -7,7 +7,8 @@ holds it in between (queue, worker) is the only one who uses the client's stream
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, Protocol
 
 from wsproxy.errors import CLIENT_LEFT, Failure
 
@@ -17,12 +18,20 @@ if TYPE_CHECKING:
     from wsproxy.net.stream import Stream
 
 
+QUEUE: Final = 0
+CONNECT: Final = 1
+HEAD: Final = 2
+BODY: Final = 3
+"""The stages of an exchange: it waits for a worker; for a connection; for the head of the answer; for its rest."""
+
+
 class RequestBody(Protocol):
     """The body of a request as the worker pulls it from the client.
 
     complete: nothing is left to be read, from the client or of what was kept for replay.
     drained: the client's stream stands behind the body.
     replayable: nothing was read yet, or all that was read is still kept.
+    read_bytes: how much of it the client has sent so far, without chunk framing.
     trailers: once it is complete, the trailer fields that came behind it, as a canonical block.
     """
 
@@ -37,6 +46,9 @@ class RequestBody(Protocol):
 
     @property
     def trailers(self) -> bytes: ...
+
+    @property
+    def read_bytes(self) -> int: ...
 
     def take_buffered(self) -> bytes:
         """What of the body is there already, maybe b"". Never waits. Raises BodyError."""
@@ -67,6 +79,33 @@ class BodyError(Exception):
         self.failure = failure
 
 
+class StageClock:
+    """Where the time of an exchange goes. stage: where it is. spent_s: seconds in each so far, over all attempts."""
+
+    __slots__ = ("_entered_at", "_started_at", "spent_s", "stage")
+
+    def __init__(self, now: float) -> None:
+        self.stage = QUEUE
+        self.spent_s = [0.0, 0.0, 0.0, 0.0]
+        self._started_at = self._entered_at = now  # perf_counter
+
+    def enter(self, stage: int) -> None:
+        """A stage begins, and the one before has ended."""
+        now = perf_counter()
+        self.spent_s[self.stage] += now - self._entered_at
+        self._entered_at = now
+        self.stage = stage
+
+    def stop(self) -> None:
+        """The exchange is over: count the last of its stages too."""
+        self.enter(self.stage)
+
+    @property
+    def total_s(self) -> float:
+        """From its beginning to the latest change."""
+        return self._entered_at - self._started_at
+
+
 class Exchange:
     """A request on its way to an upstream server and back.
 
@@ -79,6 +118,7 @@ class Exchange:
     failure: why there was no answer; None once it was answered whole.
     abandoned: why nobody waits for the answer any more (the client left, request_timeout is over), else None.
     holder: who is told so; None on the way from one to the next.
+    stages: where its time goes, while somebody wants to know.
     upstream: after a 101, the detached upstream connection, with what it sent behind its head still buffered.
     """
 
@@ -105,6 +145,7 @@ class Exchange:
         "request_id",
         "response",
         "route",
+        "stages",
         "started_at",
         "tried",
         "upstream",
@@ -134,6 +175,7 @@ class Exchange:
         self.holder: Holder | None = None
         self.response: ResponseHead | None = None
         self.request_id = b""
+        self.stages: StageClock | None = None
         self.started_at = self.ended_at = 0.0  # perf_counter: its head had been read; nothing is left to be done
         self.tried: tuple[str, ...] = ()
         self.upstream: Stream | None = None

@@ -43,7 +43,7 @@ def test_the_ready_made_forms() -> None:
     assert parse_format("text") is TEXT
     assert parse_format("json") is JSON
     line = filled(TEXT.request, {name: name.upper() for name in FIELDS})
-    assert line.startswith('CLIENT - - [TIME] "REQUEST" STATUS BYTES "REFERER" "USER_AGENT" '), "the combined format"
+    assert line.startswith('CLIENT - - [TIME] "REQUEST" STATUS SENT_BYTES "REFERER" "USER_AGENT" '), "the combined format"
     assert set(JSON.closing.fields) == set(FIELDS) - {"time", "request"}
     assert "closed_by" not in JSON.request.fields
     assert filled(TEXT.closing, {name: name.upper() for name in FIELDS}).startswith(line)
@@ -75,6 +75,6 @@ def test_a_mistake_is_reported_at_its_own_column() -> None:
 
 
 def test_the_keys_of_the_log() -> None:
-    read = load(REST + '[log]\nformat = json\naccess_format = "$status $bytes"\n', "a.ini", {}, "/").log
-    assert read == LogSettings(format="json", access_format=parse_format("$status $bytes"))
+    read = load(REST + '[log]\nformat = json\naccess_format = "$status $sent_bytes"\n', "a.ini", {}, "/").log
+    assert read == LogSettings(format="json", access_format=parse_format("$status $sent_bytes"))
     assert load(REST, "a.ini", {}, "/").log == LogSettings()

@@ -28,7 +28,7 @@ from wsproxy.errors import (
     connect_failed,
     no_answer,
 )
-from wsproxy.exchange import BodyError, Exchange
+from wsproxy.exchange import BODY, CONNECT, HEAD, BodyError, Exchange
 from wsproxy.http.codec import encode_request, encode_response, with_fields, with_host, with_via
 from wsproxy.http.messages import MalformedResponseError, ResponseHead
 from wsproxy.net.dial import DialError, OutOfDescriptorsError
@@ -161,6 +161,8 @@ class Worker:
                 self._home.totals.stale += 1
                 exchange.rewind()  # the server closed a connection that we were about to use: once more, on a new one
             self._drop()
+        if exchange.stages is not None:
+            exchange.stages.enter(CONNECT)
         try:
             connection = await self._home.connect(exchange.route.connect_timeout_s)
         except OutOfDescriptorsError:
@@ -192,6 +194,9 @@ class Worker:
         """Send the request over `connection` and its response to the client."""
         connection.exchange = exchange
         exchange.holder = connection
+        stages = exchange.stages
+        if stages is not None:
+            stages.enter(HEAD)
         upload: Upload | None = None
         try:
             head = self._encode(exchange)
@@ -204,11 +209,13 @@ class Worker:
             response = await connection.read_head(exchange.head.method)
             if response.status < 200:
                 response = await self._pass_interim(response, connection, exchange, upload)
-                if response.status == 101:
-                    self._connection = None
-                    exchange.response = response
-                    exchange.upstream = connection.detach()
-                    return None
+            if stages is not None:
+                stages.enter(BODY)
+            if response.status == 101:
+                self._connection = None
+                exchange.response = response
+                exchange.upstream = connection.detach()
+                return None
             if upload is not None and not upload.done and _ends_early(response, upload, connection):
                 exchange.keep_alive = False  # say so in the head: the rest of the body is not read
             if exchange.via:

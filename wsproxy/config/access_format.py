@@ -27,7 +27,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "referer": "the Referer field, masked like the target",
     "user_agent": "the User-Agent field",
     "status": "what the client was answered; 499: it had left; 0: it got nothing",
-    "bytes": "bytes sent to the client, heads and chunk framing included",
+    "sent_bytes": "bytes sent to the client, heads and chunk framing included",
     "request_bytes": "bytes of the request's body, as far as it was read",
     "route": "the section that matched",
     "backend": "the server that had the request last",
@@ -52,7 +52,7 @@ FIELDS: Final[Mapping[str, str]] = {
 """Name and meaning of every field; the manual is made from it."""
 
 NUMBERS: Final = frozenset(
-    {"status", "bytes", "request_bytes", "attempts", "queue_ms", "connect_ms", "first_byte_ms", "total_ms"}
+    {"status", "sent_bytes", "request_bytes", "attempts", "queue_ms", "connect_ms", "first_byte_ms", "total_ms"}
     | {"client_messages", "client_bytes", "upstream_messages", "upstream_bytes"}
     | {"close_code", "client_close_code", "upstream_close_code"}
 )
@@ -63,7 +63,7 @@ _OF_REQUESTS: Final = tuple(name for name in FIELDS if name not in {*_OF_WEBSOCK
 
 # Combined, so that what reads the logs of other servers reads these, and behind that what only a proxy knows.
 _TEXT: Final = (
-    '$client - - [$time] "$request" $status $bytes "$referer" "$user_agent" '
+    '$client - - [$time] "$request" $status $sent_bytes "$referer" "$user_agent" '
     "$event $route $backend $attempts $termination $queue_ms/$connect_ms/$first_byte_ms/$total_ms "
     '$request_id $trace_id "$reason"'
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from wsproxy.exchange import Exchange
+from wsproxy.exchange import QUEUE, Exchange
 from wsproxy.frontend.route import Route
 from wsproxy.protection.retry import may_retry
 
@@ -43,3 +43,5 @@ async def forward(exchange: Exchange, route: Route) -> None:
         route.totals.retries += 1
         exchange.tried += (exchange.backend_name,)
         exchange.rewind()
+        if exchange.stages is not None:
+            exchange.stages.enter(QUEUE)

@@ -28,7 +28,9 @@ from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import Listener
 from wsproxy.net.stream import Stream
 from wsproxy.net.tls import TlsIdentities
+from wsproxy.observe.entries import Refusal, WebSocketEntry
 from wsproxy.ws.control import GOING_AWAY
+from wsproxy.ws.relay import RelayState
 
 _logger = logging.getLogger("wsproxy.frontend")
 
@@ -36,14 +38,20 @@ _logger = logging.getLogger("wsproxy.frontend")
 class AccessRecorder(Protocol):
     """Who writes access lines."""
 
-    def record(self, exchange: Exchange, peer: str) -> None:
+    def record(self, exchange: Exchange, client: str) -> None:
         """An exchange has ended."""
         ...
 
-    def refused(
-        self, status: int, message: str, peer: str, request_id: bytes, head: RequestHead | None = None
-    ) -> None:
+    def refused(self, refusal: Refusal, client: str, head: RequestHead | None) -> None:
         """A request was refused before it became an exchange."""
+        ...
+
+    def opened(self, exchange: Exchange, client: str) -> WebSocketEntry:
+        """A WebSocket has opened; what is returned belongs to `closed`."""
+        ...
+
+    def closed(self, entry: WebSocketEntry, state: RelayState) -> None:
+        """It is over."""
         ...
 
 

@@ -29,6 +29,7 @@ from wsproxy.ws.relay import RelayState
 if TYPE_CHECKING:
     from wsproxy.frontend.frontend import Frontend
     from wsproxy.frontend.relays import Relays
+    from wsproxy.observe.entries import WebSocketEntry
 
 CLOSE_TIMEOUT_S: Final = 10.0
 """How long the echo of a Close is waited for (the value browsers and most libraries use)."""
@@ -47,6 +48,7 @@ class Relay:
     state: the pure half, with the counters. number: its own among those of the route. backend: whose lease it holds.
     peer: the client's address, that the limit per address counts by. opened_at, ends_at: loop time of its beginning,
     and when it is too old. deadline: when a closing handshake has taken too long; watched only while one is under way.
+    access_entry: what the access log keeps of its opening.
     """
 
     __slots__ = (
@@ -61,6 +63,7 @@ class Relay:
         "_stalls",
         "_upstream",
         "_upstream_life",
+        "access_entry",
         "backend",
         "deadline",
         "ends_at",
@@ -81,6 +84,7 @@ class Relay:
         self.backend = backend
         self.frontend = frontend
         self.peer = ""
+        self.access_entry: WebSocketEntry | None = None
         self.number = 0
         self.state = RelayState(_mask, owner.settings.max_message_size_bytes)
         self.opened_at = now

@@ -141,6 +141,8 @@ class Relays:
             relay.backend.release_lease()
         self.release(relay.peer)
         self.totals.add_ended(relay, self._deadlines.now)
+        if relay.access_entry is not None and relay.frontend.access is not None:
+            relay.frontend.access.closed(relay.access_entry, relay.state)
         if not self.open:
             self._deadlines.forget(self)
             if self._retiring:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.errors import BODY_TOO_LARGE, CLIENT_LEFT, REQUEST_TIMEOUT, STOPPING, Failure
-from wsproxy.exchange import Exchange
+from wsproxy.exchange import Exchange, StageClock
 from wsproxy.frontend.body import ClientBody
 from wsproxy.frontend.forward import forward
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.websocket import open_websocket
-from wsproxy.http.forwarded import believed_request_id, identity_fields
+from wsproxy.http.forwarded import believed_request_id, client_address, identity_fields
 from wsproxy.http.last_hop import last_hop_answer
 from wsproxy.http.messages import UNTIL_CLOSE, MalformedRequestError, RequestHead
 from wsproxy.http.redirects import HttpsRequiredError, https_required
@@ -26,6 +26,7 @@ from wsproxy.http.target import normal_path
 from wsproxy.http.via import has_passed, via_line
 from wsproxy.net.deadlines import NEVER
 from wsproxy.net.stream import ReadTimeoutError, Stream
+from wsproxy.observe.entries import Refusal
 from wsproxy.protection.retry import IDEMPOTENT
 from wsproxy.ws.handshake import check_request
 
@@ -124,8 +125,8 @@ class ClientSession:
                     return relay
                 exchange.ended_at = perf_counter()
                 route.totals.record(exchange)
-                if access is not None:
-                    access.record(exchange, self.peer)
+                if access is not None and exchange.failure is None:
+                    access.record(exchange, self.peer if head.claims is None else self.client_of(head))
                 usual = exchange.failure is None and exchange.body is None and exchange.keep_alive
                 if not usual and not await self._conclude(exchange):
                     return None
@@ -141,6 +142,12 @@ class ClientSession:
     def frontend(self) -> Frontend:
         """The frontend it came in on."""
         return self._frontend
+
+    def client_of(self, head: RequestHead | None) -> str:
+        """The client's address, for people: behind proxies that are trusted, as they tell it."""
+        if head is None or head.claims is None:
+            return self.peer
+        return client_address(head.claims, self.peer, self._frontend.settings.trusted_proxies)
 
     # Deadlines.
 
@@ -270,6 +277,8 @@ class ClientSession:
         self._total_deadline = NEVER if limit_s is None else frontend.deadlines.after(limit_s)
         self.deadline = self._total_deadline
         exchange.started_at = perf_counter()
+        if frontend.access is not None:
+            exchange.stages = StageClock(exchange.started_at)
         if frontend.stopping or self._requests >= frontend.settings.keepalive_requests:
             exchange.keep_alive = False
         self.exchange = exchange
@@ -307,11 +316,17 @@ class ClientSession:
         self.deadline = self._total_deadline = NEVER
         if failure is CLIENT_LEFT or self._stream.closed:
             self._stream.abort()
-            return False
-        if exchange.answered:
+        elif exchange.answered:
             self._cut_short(exchange)
-            return False
-        return await self._answer_failure(exchange, failure)
+        else:
+            return await self._answer_failure(exchange, failure)
+        self._note(exchange)
+        return False
+
+    def _note(self, exchange: Exchange) -> None:
+        """An exchange has failed, and whoever could be told has been."""
+        if self._frontend.access is not None:
+            self._frontend.access.record(exchange, self.client_of(exchange.head))
 
     def _cut_short(self, exchange: Exchange) -> None:
         """The answer broke off: the client must not take what it got for the whole."""
@@ -325,16 +340,17 @@ class ClientSession:
         body = exchange.body
         read_whole = body is None or body.drained
         keep_alive = exchange.keep_alive and read_whole and failure is not STOPPING and failure.status not in (400, 408)
-        self._stream.write(
-            self._frontend.answers.error(
-                failure.status,
-                failure.message,
-                exchange.request_id,
-                exchange.head,
-                close=not keep_alive,
-                retry_after_s=failure.retry_after_s,
-            )
+        reply = self._frontend.answers.error(
+            failure.status,
+            failure.message,
+            exchange.request_id,
+            exchange.head,
+            close=not keep_alive,
+            retry_after_s=failure.retry_after_s,
         )
+        self._stream.write(reply)
+        exchange.answered_bytes += len(reply)
+        self._note(exchange)
         if not keep_alive:
             await self._end(unread=True)
         return keep_alive
@@ -343,11 +359,13 @@ class ClientSession:
         """An OPTIONS or TRACE that may go no further; True when the connection may go on."""
         frontend = self._frontend
         self._requests += 1
-        if frontend.access is not None:
-            frontend.access.refused(200, "Max-Forwards is 0", self.peer, frontend.next_request_id())
         over = frontend.stopping or self._requests >= frontend.settings.keepalive_requests
         close = bool(head.length) or over or not head.keep_alive
-        self._stream.write(last_hop_answer(head, close, frontend.answers.fields()))
+        reply = last_hop_answer(head, close, frontend.answers.fields())
+        self._stream.write(reply)
+        if frontend.access is not None:
+            refusal = Refusal(200, "Max-Forwards is 0", self._request_id(head), len(reply))
+            frontend.access.refused(refusal, self.client_of(head), head)
         if close:
             await self._end(unread=bool(head.length or self._stream.buffer))
         return not close
@@ -360,14 +378,14 @@ class ClientSession:
         frontend = self._frontend
         frontend.refused[status] += 1
         request_id = self._request_id(head)
-        if frontend.access is not None:
-            frontend.access.refused(status, message, self.peer, request_id, head)
         self._requests += 1
         over = frontend.stopping or self._requests >= frontend.settings.keepalive_requests
         keep_alive = status == 404 and head is not None and head.keep_alive and not head.length and not over
-        self._stream.write(
-            frontend.answers.error(status, message, request_id, head, close=not keep_alive, fields=fields)
-        )
+        reply = frontend.answers.error(status, message, request_id, head, close=not keep_alive, fields=fields)
+        self._stream.write(reply)
+        if frontend.access is not None:
+            refusal = Refusal(status, message, request_id, len(reply))
+            frontend.access.refused(refusal, self.client_of(head), head)
         if status == 408:
             self._stream.close()  # whoever holds connections by dribbling is not waited for again
         elif not keep_alive:

@@ -90,12 +90,12 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
         exchange.keep_alive = False  # the client may have sent frames already
         exchange.failure = bad_answer(problem)
         return None
-    exchange.client.write(encode_response(response, False, False, 1))
+    acceptance = encode_response(response, False, False, 1)
+    exchange.client.write(acceptance)
     exchange.answered = True
+    exchange.answered_bytes += len(acceptance)
     exchange.ended_at = perf_counter()
     route.totals.record(exchange)
-    if frontend.access is not None:
-        frontend.access.record(exchange, session.peer)
     backend = route.group.backends.get(exchange.backend_name)
     if relays.settings.on_backend_loss == "reconnect":
         resumable = ReconnectingRelay(exchange.client, upstream, backend, relays, frontend)
@@ -104,6 +104,8 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
     else:
         relay = Relay(exchange.client, upstream, backend, relays, frontend)
     relay.peer = session.peer
+    if frontend.access is not None:
+        relay.access_entry = frontend.access.opened(exchange, session.client_of(exchange.head))
     if inspected is not None:
         relay.inspect(*inspected)
     return relay

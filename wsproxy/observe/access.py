@@ -1,89 +1,139 @@
-"""Access lines: one for each request, collected and written in batches.
+"""Access lines: one for each request, and for a WebSocket one when it opens and one when it has closed.
 
-Knows how a line looks and where it goes. The buffer is bounded: a file that cannot be written loses lines, counted, and
-never holds a request up.
+Knows how a line is put together and when it is written: collected here, handed over now and then, written by a thread.
+The form was compiled at the start, into one format string and one function that picks its values.
 """
 
 from __future__ import annotations
 
-import re
+import logging
 import time
-from typing import Final, Protocol, TextIO
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Final, Protocol
 
 import anyio
 
-from wsproxy.errors import CLIENT_LEFT
+from wsproxy.config.access_format import JSON, TEXT
+from wsproxy.config.model import AccessFormat, LineTemplate, LogSettings
 from wsproxy.exchange import Exchange
 from wsproxy.http.messages import RequestHead
+from wsproxy.observe.entries import Entry, OpenedEntry, Refusal, RefusedEntry, RequestEntry, WebSocketEntry
+from wsproxy.observe.line_writer import MAX_BUFFERED_BYTES, DescriptorTarget, FileTarget, LineWriter
+from wsproxy.observe.sheet import Sheet
+from wsproxy.ws.relay import RelayState
 
 FLUSH_EVERY_S: Final = 0.5
 """How late a line may be seen; soon enough for a person who watches."""
 
-MAX_BUFFERED_LINES: Final = 20_000
-"""About 4 MiB: some seconds of a busy proxy."""
+LAST_WORDS_S: Final = 1.0
+"""What the end waits for the last lines to be written: not for ever, as whoever reads them may have stopped."""
+
+STDOUT: Final = 1
+
+_logger = logging.getLogger("wsproxy.access")
 
 
-_trace_id: Final = re.compile(rb"(?im)^traceparent: [0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-").search
+class Writer(Protocol):
+    """Where lines are handed to, see LineWriter."""
+
+    dropped: int
+    problem: str
+
+    @property
+    def waiting_bytes(self) -> int: ...
+
+    def write(self, lines: list[str], size: int) -> None: ...
+
+    def reopen(self) -> None: ...
+
+    def wait_idle(self, timeout_s: float) -> bool: ...
 
 
-class Clock(Protocol):
-    """Local wall-clock time."""
+class LineForm:
+    """A template, compiled."""
 
-    def __call__(self) -> float: ...
+    def __init__(self, template: LineTemplate) -> None:
+        self.is_json = template.is_json
+        self._format = "%s".join(literal.replace("%", "%%") for literal in template.literals) + "\n"
+        self._pick: Callable[[Entry], Any] = attrgetter(*template.fields)  # for one field a value, else a tuple
+
+    def line(self, entry: Entry) -> str:
+        """The line that says all of it."""
+        line: str = self._format % self._pick(entry)
+        return line
 
 
 class AccessLog:
-    """Plain lines: time, client, request line, status, bytes, milliseconds, backend, request id.
+    """Collects lines and hands them to a writer. dropped: lines lost so far."""
 
-    Behind these, where there are any: the trace id, and in parentheses what went wrong.
-    """
-
-    def __init__(self, out: TextIO, clock: Clock = time.time) -> None:
-        self._out = out
-        self._clock = clock
+    def __init__(self, settings: LogSettings, writer: Writer, clock: Callable[[], float] = time.time) -> None:
+        chosen: AccessFormat = settings.access_format or (JSON if settings.format == "json" else TEXT)
+        self._request = LineForm(chosen.request)
+        self._closing = LineForm(chosen.closing)
+        self._sheet = Sheet(chosen.request.is_json, clock)
+        self._writer = writer
         self._lines: list[str] = []
-        self.dropped = 0
+        self._size = 0
+        self._dropped = 0
+        self._said = 0
 
-    def record(self, exchange: Exchange, peer: str) -> None:
+    @property
+    def dropped(self) -> int:
+        """Lines lost so far: nobody took them in time, or they could not be written."""
+        return self._dropped + self._writer.dropped
+
+    # What there is to say.
+
+    def record(self, exchange: Exchange, client: str) -> None:
         """An exchange has ended, answered or not."""
-        head = exchange.head
-        response = exchange.response
-        failure = exchange.failure
-        status = response.status if response is not None and exchange.answered else 0
-        if failure is not None and (failure is CLIENT_LEFT or not exchange.answered):
-            status = failure.status
-        reason = "" if failure is None else f" ({failure.message})"
-        backend_name = exchange.backend_name or "-"
-        duration_ms = (time.perf_counter() - exchange.started_at) * 1000
-        self._add(
-            f'{peer} "{_request_line(head)}" {status} {exchange.answered_bytes} {duration_ms:.1f}ms {backend_name} '
-            f"{_shown(exchange.request_id)}{_trace(head)}{reason}"
-        )
+        if exchange.stages is not None:
+            exchange.stages.stop()
+        self._add(self._request, RequestEntry(client, self._sheet, exchange))
 
-    def refused(
-        self, status: int, message: str, peer: str, request_id: bytes, head: RequestHead | None = None
-    ) -> None:
+    def refused(self, refusal: Refusal, client: str, head: RequestHead | None) -> None:
         """A request was refused before it became an exchange; `head` is None where it could not be read."""
-        asked, trace = ("-", "") if head is None else (_request_line(head), _trace(head))
-        self._add(f'{peer} "{asked}" {status} 0 0.0ms - {_shown(request_id)}{trace} ({message})')
+        self._add(self._request, RefusedEntry(client, self._sheet, head, refusal))
 
-    def _add(self, line: str) -> None:
-        if len(self._lines) >= MAX_BUFFERED_LINES:
-            self.dropped += 1
-            return
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._clock()))
-        self._lines.append(f"{stamp} {line}\n")
+    def opened(self, exchange: Exchange, client: str) -> WebSocketEntry:
+        """A WebSocket has opened; what is returned is given back to `closed`."""
+        if exchange.stages is not None:
+            exchange.stages.stop()
+        self._add(self._request, OpenedEntry(client, self._sheet, exchange))
+        return WebSocketEntry(client, self._sheet, exchange)
+
+    def closed(self, entry: WebSocketEntry, state: RelayState) -> None:
+        """It is over."""
+        entry.end(state)
+        self._add(self._closing, entry)
+
+    def _add(self, form: LineForm, entry: Entry) -> None:
+        self._sheet.look_at_clock()
+        line = form.line(entry)
+        self._size += len(line)
+        if self._size > MAX_BUFFERED_BYTES:
+            self._size -= len(line)
+            self._dropped += 1
+        else:
+            self._lines.append(line)
+
+    # Where it goes.
+
+    def reopen(self) -> None:
+        """Write what comes from now on to a new file: the old one has been renamed."""
+        self.flush()
+        self._writer.reopen()
 
     def flush(self) -> None:
-        """Write what has been collected; lines that cannot be written are counted as dropped."""
-        lines, self._lines = self._lines, []
-        if not lines:
-            return
-        try:
-            self._out.writelines(lines)
-            self._out.flush()
-        except (OSError, ValueError):  # ValueError: closed, or a character that its encoding lacks
-            self.dropped += len(lines)
+        """Hand over what has been collected, unless much of what came before waits still; tell of lines lost."""
+        writer = self._writer
+        if self._lines and writer.waiting_bytes + self._size <= MAX_BUFFERED_BYTES:
+            writer.write(self._lines, self._size)
+            self._lines, self._size = [], 0
+        if self.dropped > self._said and not writer.waiting_bytes:
+            why = f": {writer.problem}" if writer.problem else ""
+            _logger.warning("%d access lines were lost%s", self.dropped - self._said, why)
+            self._said = self.dropped
 
     async def run(self) -> None:
         """Flush now and then until cancelled, and once more at the end."""
@@ -93,20 +143,12 @@ class AccessLog:
                 self.flush()
         finally:
             self.flush()
+            self._writer.wait_idle(LAST_WORDS_S)
 
 
-def _request_line(head: RequestHead) -> str:
-    return f"{_shown(head.method)} {_shown(head.target)} HTTP/1.{head.minor_version}"
-
-
-def _trace(head: RequestHead) -> str:
-    """The trace that the request belongs to (W3C Trace Context), so that its spans can be found from here."""
-    if b"raceparent: " not in head.fields:  # nearly all: a tenth of what looking for the field takes
-        return ""
-    match = _trace_id(head.fields)
-    return f" trace={match[1].decode()}" if match else ""
-
-
-def _shown(raw: bytes) -> str:
-    """Bytes of a client as one harmless word: the codecs let no control character through, quotes are escaped here."""
-    return raw.decode("latin-1").replace('"', "%22")
+def open_access_log(settings: LogSettings) -> AccessLog | None:
+    """The log that the settings want, None for none. Raises OSError for a file that cannot be opened."""
+    if settings.access == "off":
+        return None
+    target = DescriptorTarget(STDOUT) if settings.access == "stdout" else FileTarget(settings.access)
+    return AccessLog(settings, LineWriter(target, "access log"))
