@@ -226,8 +226,8 @@ async def test_a_client_that_ends_its_side_with_its_request_is_served(kept: bool
                 await loop.sock_sendall(hasty, get())
                 assert (await loop.sock_recv(hasty, 1000)).endswith(b"fine")
                 gate.open.clear()
-            hasty.send(get(b"/last"))
-            hasty.shutdown(socket.SHUT_WR)  # both in one turn of the loop, so both arrive in one
+            hasty.send(get(b"/last"), socket.MSG_MORE)
+            hasty.shutdown(socket.SHUT_WR)  # in one packet, so that they arrive together on the busiest machine
             await eventually(lambda: b"GET /last HTTP/1.1" in server.requests)
             gate.open.set()
             assert (await loop.sock_recv(hasty, 1000)).endswith(b"fine")

@@ -201,7 +201,7 @@ class ClientSession:
         as the connection is not lost as well.
         """
         stream = self._stream
-        if not stream.closed and (self.exchange is None or stream.silent_for_s() < ENDED_WITH_REQUEST_S):
+        if not stream.closed and (self.exchange is None or stream.end_delay_s() < ENDED_WITH_REQUEST_S):
             stream.on_hangup = self._hung_up
             self._look_for_reset()
         elif (exchange := self.exchange) is not None:

@@ -30,8 +30,9 @@ STALL_TIMEOUT_S: Final = 60.0
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, zero seconds: close() sends RST
 
-_TCP_INFO: Final = struct.Struct("=B51xI")
-"""Of Linux's struct tcp_info: tcpi_state, and behind seven bytes and eleven numbers tcpi_last_data_recv (ms)."""
+_TCP_INFO: Final = struct.Struct("=B51xII")
+"""Of Linux's struct tcp_info: tcpi_state, and behind seven bytes and eleven numbers tcpi_last_data_recv and
+tcpi_last_ack_recv, the milliseconds since the last byte and since the last packet of any kind."""
 
 _CLOSED_STATE: Final = 7
 """TCP_CLOSE, which a connection whose end was sent and received reaches early only by a reset."""
@@ -281,27 +282,29 @@ class Stream(asyncio.Protocol, ByteStream):
         poll.register(raw.fileno(), select.POLLIN)
         return not poll.poll(0)
 
-    def silent_for_s(self) -> float:
-        """How long ago the kernel got the peer's last byte; infinity where it does not say (only Linux does, of TCP).
+    def end_delay_s(self) -> float:
+        """How long after its last byte the peer's end came; infinity where nobody knows (only Linux does, of TCP).
 
-        Asked of the kernel because noting the time at every read would cost more than the rare question.
+        Asked of the kernel, at once after the end was read: what we read late does not make the delay longer, and
+        noting the time at every read would cost more than the rare question.
         """
-        return self._tcp_info()[1] / 1000
+        _, data_ms, packet_ms = self._tcp_info()
+        return (data_ms - packet_ms) / 1000
 
     @property
     def is_reset(self) -> bool:
         """Whether the peer has reset the connection, which nobody is told of behind an end that has been read."""
         return self.closed or self._tcp_info()[0] == _CLOSED_STATE
 
-    def _tcp_info(self) -> tuple[int, float]:
-        """The connection's state and the milliseconds since its last byte came."""
+    def _tcp_info(self) -> tuple[int, float, float]:
+        """The connection's state, and the milliseconds since its last byte and since its last packet came."""
         raw = self.transport.get_extra_info("socket")
         try:
-            found: tuple[int, int] = _TCP_INFO.unpack(
+            found: tuple[int, int, int] = _TCP_INFO.unpack(
                 raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
             )
         except (AttributeError, OSError, struct.error):  # no TCP_INFO here, or no such option on this kind of socket
-            return 0, inf
+            return 0, inf, 0.0
         return found
 
     @property
