@@ -89,7 +89,7 @@ class RelayTotals:
         self.client.add(state.client)
         self.upstream.add(state.upstream)
         code = state.close_code
-        self.closes[(state.closed_by or "proxy", _class_of(ABNORMAL if code is None else code))] += 1
+        self.closes[(state.closed_by or "proxy", close_class(ABNORMAL if code is None else code))] += 1
 
     def traffic(self, running: Iterable[Relay]) -> tuple[Traffic, Traffic]:
         """All that clients, and upstreams, have sent until now."""
@@ -100,7 +100,7 @@ class RelayTotals:
         )
 
 
-def _class_of(code: int) -> int:
+def close_class(code: int) -> int:
     """The code, where there are few of its kind: a peer must not make as many counters as there are numbers."""
     if code in _REGISTERED_CODES:
         return code

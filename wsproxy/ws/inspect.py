@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
@@ -129,11 +129,10 @@ class InspectState:
         core.receive_data(raw)
         core.data_to_send()  # pongs and echoes are the peers' own business
         for event in core.events_received():
-            if not isinstance(event, Frame):  # a core in state OPEN makes nothing else
-                continue
+            frame = cast(Frame, event)  # a core in state OPEN makes nothing else
             if self.tap is not None:
-                self.tap.note(self._side, event, now)
-            if not self._is_text(event):
+                self.tap.note(self._side, frame, now)
+            if not self._is_text(frame):
                 self._fail(INVALID_DATA, "text that is not UTF-8")
                 return False
         if core.parser_exc is not None:

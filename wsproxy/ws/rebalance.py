@@ -30,9 +30,8 @@ def surplus(held: Mapping[B, int]) -> dict[B, int]:
     bound = share + CHANCE * sqrt(share)
     allowance = max(1, int(total * SHARE_A_SECOND))
     moves: dict[B, int] = {}
-    for backend, count in sorted(held.items(), key=lambda item: -item[1]):
-        if count <= bound or not allowance:
-            break
+    crowded = {backend: count for backend, count in held.items() if count > bound}
+    for backend, count in sorted(crowded.items(), key=lambda item: -item[1]):
         moves[backend] = min(allowance, count - ceil(share))
         allowance -= moves[backend]
-    return moves
+    return {backend: count for backend, count in moves.items() if count}
