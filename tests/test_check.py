@@ -116,3 +116,24 @@ def test_error_pages(directory: Path) -> None:
     text = "[frontend]\nport = 0\nerror_page = 404 = text.html\n  503 = a.txt\n[http]\nserver1 = a:1\n"
     (directory / "text.html").write_text("gone")
     assert findings(directory, text) == [f"a.ini:4:3: {directory}/a.txt cannot be read: no such file or directory"]
+
+
+@pytest.mark.parametrize(
+    ("access", "reason"),
+    [
+        ("here/access.log", ""),
+        ("there/access.log", "there is no directory {directory}/there"),
+        ("here", "it is a directory"),
+        ("stdout", ""),
+        ("off", ""),
+    ],
+)
+def test_an_access_log_that_cannot_be_written_is_found_before_the_start(
+    access: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "here").mkdir()
+    text = f"[frontend]\nport = 0\n[http]\nserver1 = 127.0.0.1:1\n[log]\naccess = {access}\n"
+    found = [str(finding) for finding in check_files(load(text, "a.ini", {}, str(tmp_path)))]
+    expected = f"a.ini:6:10: {tmp_path / access} cannot be written: {reason.format(directory=tmp_path)}"
+    assert found == ([expected] if reason else [])
+    assert not list((tmp_path / "here").iterdir()), "looking makes no file"

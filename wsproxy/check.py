@@ -5,10 +5,12 @@ Assembly, as it does I/O for a checked Config. `--check` and the start ask the s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from wsproxy.config.model import Config, ServerSettings
+from wsproxy.config.model import Config, LogSettings, ServerSettings
 from wsproxy.frontend.own_answers import ErrorPageError, read_page
 from wsproxy.net.tls import TlsError, TlsIdentities, client_context
 
@@ -29,7 +31,24 @@ def check_files(config: Config) -> list[Finding]:
     """Everything wrong or doubtful, in the order of the configuration."""
     servers = (server for group in config.groups for server in group.servers)
     trust = dict.fromkeys(finding for server in servers for finding in _trust(server))
-    return [*_identities(config), *_pages(config), *trust]
+    return [*_identities(config), *_pages(config), *_access_log(config.log), *trust]
+
+
+def _access_log(settings: LogSettings) -> Iterator[Finding]:
+    """What would keep the access log from being opened; nothing is made here."""
+    if settings.access in ("stdout", "off"):
+        return
+    path = Path(settings.access)
+    if path.is_dir():
+        reason = "it is a directory"
+    elif path.exists():
+        reason = "" if os.access(path, os.W_OK) else "permission denied"
+    elif not path.parent.is_dir():
+        reason = f"there is no directory {path.parent}"
+    else:
+        reason = "" if os.access(path.parent, os.W_OK) else f"permission denied in {path.parent}"
+    if reason:
+        yield Finding(settings.access_place, f"{path} cannot be written: {reason}")
 
 
 def _identities(config: Config) -> Iterator[Finding]:

@@ -76,7 +76,7 @@ def read_config(path: str) -> Config:
 
 
 def _serve(config: Config, read_again: Callable[[], Config]) -> int:
-    set_up_logging(config.log.level)
+    set_up_logging(config.log.level, config.log.format)
     raise_descriptor_limit()
     keep_buffers_mapped()
     collect_seldom()

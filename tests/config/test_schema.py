@@ -37,7 +37,7 @@ _FILLED_BY_BUILD = {
     ServerSettings: {"tls_place"},
     HealthSettings: set[str](),
     ManagedSettings: set[str](),
-    LogSettings: set[str](),
+    LogSettings: {"access_place"},
 }
 
 

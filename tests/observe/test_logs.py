@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -33,3 +35,19 @@ def test_setting_up_twice_writes_once(capsys: pytest.CaptureFixture[str]) -> Non
     set_up_logging("info")
     logging.getLogger("wsproxy").info("once")
     assert capsys.readouterr().err.count("once") == 1
+
+
+def test_json_is_an_object_a_line_and_a_traceback_stays_on_it(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("info", "json")
+    logger = logging.getLogger("wsproxy.part")
+    logger.warning('a "quoted" %s\nand more', "word")
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logger.exception("internal error")
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (first["level"], first["logger"]) == ("warning", "wsproxy.part")
+    assert first["message"] == 'a "quoted" word\nand more'
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", first["time"])
+    assert second["error"].startswith("Traceback")
+    assert second["error"].endswith("ValueError: broken")

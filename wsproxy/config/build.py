@@ -14,6 +14,7 @@ from wsproxy.config.crosscheck import Sections, check, frontend_name, group_name
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
     Address,
+    AdminSettings,
     CertificateSettings,
     Config,
     ErrorPageSettings,
@@ -27,7 +28,7 @@ from wsproxy.config.model import (
     WebSocketSettings,
 )
 from wsproxy.config.pages import media_type
-from wsproxy.config.schema import FRONTEND, HEALTH, LOG, MANAGED, POOL, ROUTE, ROUTE_KINDS, SERVER, WEBSOCKET
+from wsproxy.config.schema import ADMIN, FRONTEND, HEALTH, LOG, MANAGED, POOL, ROUTE, ROUTE_KINDS, SERVER, WEBSOCKET
 from wsproxy.config.sections import ParsedSection
 
 
@@ -43,13 +44,14 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
     problems.extend(check(parsed, source))
     if problems:
         raise ConfigError(problems)
-    log = parsed.get("log")
+    log, admin = parsed.get("log"), parsed.get("admin")
     return Config(
         source=source,
         frontends=tuple(_frontend(section) for section in parsed.values() if section.kind.name == "frontend"),
         routes=tuple(_route(section, parsed) for section in parsed.values() if section.kind.name in ROUTE_KINDS),
         groups=tuple(_group(section, name) for section in parsed.values() if (name := group_name(section)) is not None),
-        log=LogSettings() if log is None else LogSettings(**log.fields(LOG)),
+        admin=None if admin is None else _admin(admin),
+        log=LogSettings() if log is None else _log(log),
     )
 
 
@@ -62,6 +64,16 @@ def _frontend(section: ParsedSection) -> FrontendSettings:
         error_pages=_error_pages(section),
         **section.fields(FRONTEND),
     )
+
+
+def _log(section: ParsedSection) -> LogSettings:
+    access = section.get("access")
+    return LogSettings(access_place="" if access is None else str(access.place), **section.fields(LOG))
+
+
+def _admin(section: ParsedSection) -> AdminSettings:
+    port = section.get("port")
+    return AdminSettings(place=str(section.place if port is None else port.place), **section.fields(ADMIN))
 
 
 def _certificates(section: ParsedSection) -> tuple[CertificateSettings, ...]:

@@ -227,6 +227,21 @@ class LogSettings:
     access: str = "stdout"  # stdout, off, or a path
     format: Literal["text", "json"] = "text"
     access_format: AccessFormat | None = None  # None: as `format` says
+    access_place: str = field(default="", compare=False)  # in the ini file, for a file that cannot be opened
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSettings:
+    """The listener of the API, the metrics and the dashboard, and who may use it."""
+
+    host: str = "127.0.0.1"
+    port: int = 8081
+    token: str | None = None  # None: whoever can connect may do everything
+    allow: tuple[IPNetwork, ...] = ()  # peers that may come; none named: all
+    metrics_allow: tuple[IPNetwork, ...] = ()  # peers that may read the metrics without a token
+    dashboard: bool = True
+    monitor: bool = True
+    place: str = field(default="", compare=False)  # in the ini file, for a socket that cannot be opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,3 +253,4 @@ class Config:
     routes: tuple[RouteSettings, ...]
     groups: tuple[GroupSettings, ...]
     log: LogSettings = field(default_factory=LogSettings)
+    admin: AdminSettings | None = None
