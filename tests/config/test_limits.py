@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from wsproxy.config.build import load
+from wsproxy.config.errors import ConfigError
 from wsproxy.config.limits import BYTE_RATE, OPTIONAL_DURATION, ORIGINS, RATE, SESSION_RATE, SLOW_CONSUMER
 from wsproxy.config.model import Rate, WebSocketSettings
 from wsproxy.config.values import Parser
@@ -94,3 +95,9 @@ drain_rate = 100
         slow_consumer_s=5,
         drain_rate=Rate(100, 1),
     )
+
+
+def test_inspection_and_reconnecting_exclude_each_other() -> None:
+    text = "[frontend]\nport=1\n[websocket]\nserver1=a:1\ninspect=yes\non_backend_loss=reconnect\n"
+    with pytest.raises(ConfigError, match=r"proxy.ini:5:1: 'inspect' cannot stand beside 'on_backend_loss"):
+        load(text, "proxy.ini", {}, "/")

@@ -229,3 +229,11 @@ async def test_a_peer_that_does_not_read_is_waited_for_otherwise_and_memory_stay
             assert running.relays == 1
             for _ in range(taken):
                 assert await receive_frame(slow) in ((BINARY, b"x" * 60_000), (9, relays_of(running).marker))
+
+
+@in_loop
+async def test_a_bad_handshake_is_counted() -> None:
+    async with RawServer(echo) as server, proxy(route(server)) as running, await connect(running.port) as client:
+        await client.send(handshake().replace(b"Version: 13", b"Version: 8"))
+        assert (await client.response()).status == 426
+        assert relays_of(running).totals.handshakes == {"invalid": 1}

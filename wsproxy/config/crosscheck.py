@@ -40,6 +40,7 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
         if section.kind.name in ROUTE_KINDS:
             yield from _route_frontend(section, sections)
             yield from _route_group(section, sections)
+            yield from _inspected_relay(section)
         if section.kind.server_keys:
             yield from _group_name(section, sections)
             yield from _one_source(section)
@@ -184,6 +185,13 @@ def _route_frontend(route: ParsedSection, sections: Sections) -> Iterator[Proble
         return
     known = [name.removeprefix("frontend:") for name, section in sections.items() if section.kind.name == "frontend"]
     yield frontend.place.problem(f"there is no [frontend:{frontend.value}]{suggestion(frontend.value, known)}")
+
+
+def _inspected_relay(route: ParsedSection) -> Iterator[Problem]:
+    """An inspector has a memory of one backend's frames, which the next one's would not fit."""
+    inspect, loss = route.get("inspect"), route.get("on_backend_loss")
+    if inspect is not None and inspect.value and loss is not None and loss.value == "reconnect":
+        yield inspect.key_place.problem("'inspect' cannot stand beside 'on_backend_loss = reconnect' (keep one)")
 
 
 def _route_group(route: ParsedSection, sections: Sections) -> Iterator[Problem]:

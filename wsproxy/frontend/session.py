@@ -244,6 +244,8 @@ class ClientSession:
             route = frontend.websocket_routes.match(head.authority, path, head.fields)
             if route is not None:
                 if (refusal := check_request(head)) is not None:
+                    if route.relays is not None:
+                        route.relays.totals.handshakes["invalid"] += 1
                     raise MalformedRequestError(refusal.status, refusal.message)
                 return route
             head.upgrade = b""  # not a WebSocket here: an ordinary request, now and whenever it is repeated
