@@ -24,6 +24,7 @@ from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import ListenError, open_sockets
+from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.net.tls import TlsIdentities
 from wsproxy.observe.access import open_access_log
 from wsproxy.reload import Reload, ReloadError
@@ -46,11 +47,18 @@ class BindError(Exception):
 class Application:
     """Everything one process runs for one Config.
 
-    frontend_by_name, routes, groups: as they are now. retired: frontends whose place another has taken, until their last
-    connection ends. read: reads the configuration anew for a reload.
+    frontend_by_name, routes, groups: as they are now. retired: frontends whose place another has taken, until their
+    last connection ends. read: reads the configuration anew for a reload. ready: whether new clients are welcome, which
+    ends `drain_delay` before they are turned away.
     """
 
-    def __init__(self, config: Config, read: Callable[[], Config] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        read: Callable[[], Config] | None = None,
+        manager: ServiceManager | None = None,
+        inherited: InheritedSockets | None = None,
+    ) -> None:
         self.config = config
         self.deadlines = Deadlines()
         self.rng = random.Random()
@@ -59,7 +67,10 @@ class Application:
         self.routes = {settings.name: self.make_route(settings) for settings in config.routes}
         self.frontend_by_name = {settings.name: self.make_frontend(settings) for settings in config.frontends}
         self.retired: list[Frontend] = []
+        self.ready = False
         self._read = read
+        self._manager = manager or ServiceManager()
+        self._inherited = inherited or InheritedSockets()
         self._reloading = anyio.Lock()
         self._services: TaskGroup | None = None
         self._listeners: TaskGroup | None = None
@@ -131,6 +142,7 @@ class Application:
             stop = StopSignals(signals, self)
             async with anyio.create_task_group() as self._services:
                 self._services.start_soon(self.deadlines.run)
+                self._services.start_soon(self._manager.run)
                 if self.access is not None:
                     self._services.start_soon(self.access.run)
                 for running in self.groups.values():
@@ -140,8 +152,11 @@ class Application:
                         for frontend, sockets in zip(self.frontends, bound, strict=True):
                             self.start_frontend(frontend, sockets)
                         _logger.info("listening on %s", ", ".join(addresses))
+                        self.ready = True
+                        self._manager.ready(self._status)
                         task_status.started(addresses)
                         await stop.wait(reloads=True)
+                        await self._say_goodbye(stop.wait)
                         await self._drain(self._listeners, stop.wait)
                 else:
                     _close(bound)
@@ -156,9 +171,14 @@ class Application:
         if self._read is None:
             raise ReloadError("this configuration came from no file")
         async with self._reloading:
-            change = Reload(self, self._read())
-            if not dry_run:
+            if dry_run:
+                return Reload(self, self._read()).plan
+            self._manager.reloading()
+            try:
+                change = Reload(self, self._read())
                 await change.run()
+            finally:
+                self._manager.ready(self._status)
             return change.plan
 
     def _bind(self) -> list[list[socket.socket]]:
@@ -166,7 +186,8 @@ class Application:
         failures: list[tuple[FrontendSettings, str]] = []
         for settings in self.config.frontends:
             try:
-                bound.append(open_sockets(settings.host, settings.port))
+                inherited = self._inherited.take(settings.name, settings.host, settings.port)
+                bound.append(inherited or open_sockets(settings.host, settings.port))
             except ListenError as error:
                 failures.append((settings, str(error)))
         if failures:
@@ -174,6 +195,7 @@ class Application:
             raise BindError(failures)
         for frontend, sockets in zip(self.frontends, bound, strict=True):
             frontend.sockets = sockets
+        self._inherited.close()
         self.point_redirects()
         return bound
 
@@ -202,6 +224,20 @@ class Application:
                     await running.ready.wait()
             waiting.cancel_scope.cancel()
         return up
+
+    @property
+    def _status(self) -> str:
+        return f"serving {len(self.routes)} routes of {self.config.source}"
+
+    async def _say_goodbye(self, next_signal: Callable[[], Awaitable[object]]) -> None:
+        """Be no longer ready, and go on for `drain_delay`, so that those who send clients here learn it first."""
+        self.ready = False
+        delay_s = max(settings.drain_delay_s or 0.0 for settings in self.config.frontends)
+        self._manager.stopping(f"stopping within {delay_s + self.shutdown_timeout_s:g} s")
+        if delay_s:
+            _logger.info("stopping: not ready any more, but accepting for %g s", delay_s)
+            with anyio.move_on_after(delay_s):
+                await next_signal()
 
     async def _drain(self, listeners: TaskGroup, next_signal: Callable[[], Awaitable[object]]) -> None:
         """Let what is in flight end; at the deadline or at a second signal end it."""

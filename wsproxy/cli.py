@@ -23,6 +23,7 @@ from wsproxy.config.help import reference
 from wsproxy.config.model import Config
 from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
 from wsproxy.net.descriptors import raise_descriptor_limit
+from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.observe.logs import set_up_logging
 from wsproxy.reload import ReloadError
 
@@ -82,7 +83,8 @@ def _serve(config: Config, read_again: Callable[[], Config]) -> int:
     collect_seldom()
 
     async def run() -> None:
-        await Application(config, read_again).run()
+        manager = ServiceManager.from_environment(os.environ)
+        await Application(config, read_again, manager, InheritedSockets.from_environment(os.environ)).run()
 
     try:
         anyio.run(run, backend="asyncio", backend_options={"use_uvloop": _has_uvloop()})

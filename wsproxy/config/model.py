@@ -132,6 +132,7 @@ class FrontendSettings:
     max_body_size_bytes: int | None = None
     trusted_proxies: tuple[IPNetwork, ...] = ()
     underscores_in_headers: bool = False
+    drain_delay_s: float | None = None
     shutdown_timeout_s: float = 30.0
 
 

@@ -131,6 +131,7 @@ FRONTEND: Final = Table(
         Key("max_body_size", size(1, optional=True), "none", "a request's body at most"),
         Key("trusted_proxies", NETWORKS, None, "peers whose X-Forwarded-… and Forwarded are believed"),
         Key("underscores_in_headers", BOOLEAN, "no", "forward field names that hold an underscore"),
+        Key("drain_delay", DURATION, None, "time a stop goes on accepting for, with /readyz red already"),
         Key("shutdown_timeout", DURATION, "30s", "time a stop leaves to requests and WebSockets in progress"),
     ),
 )

@@ -28,6 +28,8 @@ async def forward(exchange: Exchange, route: Route) -> None:
         ended = group.submit(exchange, route.policy, servers)
         if ended is None:
             return
+        if exchange.attempts and exchange.stages is not None:
+            exchange.stages.enter(QUEUE)
         await ended
         failure = exchange.failure
         if failure is None:
@@ -43,5 +45,3 @@ async def forward(exchange: Exchange, route: Route) -> None:
         route.totals.retries += 1
         exchange.tried += (exchange.backend_name,)
         exchange.rewind()
-        if exchange.stages is not None:
-            exchange.stages.enter(QUEUE)
