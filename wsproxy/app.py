@@ -15,10 +15,11 @@ from contextlib import suppress
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
+from wsproxy.administration import Administration
 from wsproxy.balancing.algorithms import make_policy
 from wsproxy.config.diff import Plan
 from wsproxy.config.errors import ConfigError
-from wsproxy.config.model import Config, FrontendSettings, GroupSettings, RouteSettings
+from wsproxy.config.model import AdminSettings, Config, FrontendSettings, GroupSettings, RouteSettings
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
@@ -37,9 +38,9 @@ _logger = logging.getLogger("wsproxy")
 
 
 class BindError(Exception):
-    """Some sockets could not be opened; `failures` are (frontend, reason)."""
+    """Some sockets could not be opened; `failures` are (frontend or admin, reason)."""
 
-    def __init__(self, failures: list[tuple[FrontendSettings, str]]) -> None:
+    def __init__(self, failures: list[tuple[FrontendSettings | AdminSettings, str]]) -> None:
         super().__init__("; ".join(reason for _, reason in failures))
         self.failures = failures
 
@@ -74,6 +75,7 @@ class Application:
         self._reloading = anyio.Lock()
         self._services: TaskGroup | None = None
         self._listeners: TaskGroup | None = None
+        self.administration = Administration(self)
 
     # What a reload makes as well.
 
@@ -116,6 +118,11 @@ class Application:
         return self._listeners is not None
 
     @property
+    def is_listening(self) -> bool:
+        """Whether connections are accepted, or have been."""
+        return self._listeners is not None
+
+    @property
     def services(self) -> TaskGroup:
         """What runs below the listeners, and ends after them."""
         if self._services is None:
@@ -145,6 +152,7 @@ class Application:
                 self._services.start_soon(self._manager.run)
                 if self.access is not None:
                     self._services.start_soon(self.access.run)
+                self._services.start_soon(self.administration.run)
                 for running in self.groups.values():
                     self._services.start_soon(running.run)
                 if await self._managed_are_up(stop.wait):
@@ -183,15 +191,20 @@ class Application:
 
     def _bind(self) -> list[list[socket.socket]]:
         bound: list[list[socket.socket]] = []
-        failures: list[tuple[FrontendSettings, str]] = []
+        failures: list[tuple[FrontendSettings | AdminSettings, str]] = []
         for settings in self.config.frontends:
             try:
                 inherited = self._inherited.take(settings.name, settings.host, settings.port)
                 bound.append(inherited or open_sockets(settings.host, settings.port))
             except ListenError as error:
                 failures.append((settings, str(error)))
+        try:
+            self.administration.bind()
+        except ListenError as error:
+            failures += [] if self.config.admin is None else [(self.config.admin, str(error))]
         if failures:
             _close(bound)
+            self.administration.close()
             raise BindError(failures)
         for frontend, sockets in zip(self.frontends, bound, strict=True):
             frontend.sockets = sockets

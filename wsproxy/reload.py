@@ -55,6 +55,7 @@ class Reload:
             self._app.services.start_soon(running.retire, self._app.shutdown_timeout_s)
         logging.getLogger("wsproxy").setLevel(self._new.log.level.upper())
         self._app.config = self._new
+        self._app.administration.use(self._new.admin)
 
     # What can fail.
 

@@ -29,6 +29,7 @@ class RunningGroup:
         self.settings = settings
         self.group = Group(settings.name, settings.servers, deadlines)
         self._rng = rng
+        self._added: set[str] = set()
         self.checker = HealthChecker(settings.health, self, rng)
         self.ready = anyio.Event()
         self._life = anyio.CancelScope()
@@ -110,8 +111,20 @@ class RunningGroup:
         if wanted is not None and len(self.group.backends) >= wanted.startup_servers:
             self.ready.set()
 
+    def is_added(self, name: str) -> bool:
+        """Whether a backend of the group came from an operator: a reload of an unchanged group keeps it."""
+        return name in self._added
+
+    async def add_server(self, server: ServerSettings) -> Backend:
+        """Take in a server that the configuration does not have."""
+        backend = await self.group.add(server)
+        self._added.add(server.name)
+        self.checker.add(backend)
+        return backend
+
     async def server_gone(self, name: str, reason: str) -> None:
         """A server has ended, or is no longer wanted."""
+        self._added.discard(name)
         backend = await self.group.remove(name)
         if backend is not None:
             self.checker.remove(backend)

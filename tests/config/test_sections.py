@@ -43,7 +43,6 @@ def parse_text(text: str) -> tuple[dict[str, ParsedSection], list[str]]:
         ("[cache]\nnonsense = 1", ["1:1: section [cache] is not available yet"]),
         ("[static:a]", ["1:1: section [static:a] is not available yet"]),
         ("[tcp:a]", ["1:1: section [tcp:a] is not available yet"]),
-        ("[admin]", ["1:1: section [admin] is not available yet"]),
         ("[scaling]", ["1:1: section [scaling] is not available yet"]),
         ("[http]\ncache = yes", ["2:1: 'cache' in [http] is not available yet"]),
         ("[http]\nserver1_weight = 1", ["2:1: 'server1_weight' in [http] is not available yet"]),

@@ -76,6 +76,11 @@ class WorkerPool:
         return len(self._idle)
 
     @property
+    def oldest_wait_s(self) -> float:
+        """How long the first in the queue has waited."""
+        return self.queue.head_age_s(self._loop.time())
+
+    @property
     def in_flight(self) -> int:
         """How many exchanges its workers carry and its queue holds."""
         return len(self.workers) - len(self._idle) + len(self.queue)

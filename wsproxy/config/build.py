@@ -15,6 +15,7 @@ from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
     Address,
     AdminSettings,
+    AdminSettings,
     CertificateSettings,
     Config,
     ErrorPageSettings,
@@ -51,6 +52,7 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
         routes=tuple(_route(section, parsed) for section in parsed.values() if section.kind.name in ROUTE_KINDS),
         groups=tuple(_group(section, name) for section in parsed.values() if (name := group_name(section)) is not None),
         admin=None if admin is None else _admin(admin),
+        admin=None if admin is None else _admin(admin),
         log=LogSettings() if log is None else _log(log),
     )
 
@@ -69,6 +71,11 @@ def _frontend(section: ParsedSection) -> FrontendSettings:
 def _log(section: ParsedSection) -> LogSettings:
     access = section.get("access")
     return LogSettings(access_place="" if access is None else str(access.place), **section.fields(LOG))
+
+
+def _admin(section: ParsedSection) -> AdminSettings:
+    port = section.get("port")
+    return AdminSettings(place=str(section.place if port is None else port.place), **section.fields(ADMIN))
 
 
 def _admin(section: ParsedSection) -> AdminSettings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from wsproxy.config.admin_token import is_loopback
 from wsproxy.config.errors import Place, Problem
 from wsproxy.config.model import Address, HeaderMatch, RouteSettings, ServerSettings
 from wsproxy.config.schema import FRONTEND, GROUP_TABLES, MANAGED, ROUTE_KINDS
@@ -33,6 +34,8 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
         yield from _certificates(section)
         yield from _redirect(section, has_tls)
         yield from _proxy_protocol(section)
+    if (admin := sections.get("admin")) is not None:
+        yield from _admin(admin)
     yield from _matches(sections)
     for section in sections.values():
         if section.kind.name == "frontend":
@@ -103,6 +106,13 @@ def _listeners(sections: Sections) -> Iterator[Problem]:
         if first is not section:
             where = f"[{first.name}] (line {first.place.line})"
             yield port.place.problem(f"[{section.name}] listens on the same host and port as {where}")
+
+
+def _admin(section: ParsedSection) -> Iterator[Problem]:
+    """A host that others can reach needs a token: who comes in there can take servers away."""
+    host = section.get("host")
+    if host is not None and "token" not in section.settings and not is_loopback(host.value):
+        yield host.place.problem(f"'{host.value}' can be reached from elsewhere, so [admin] needs a 'token'")
 
 
 def _certificates(section: ParsedSection) -> Iterator[Problem]:

@@ -246,6 +246,20 @@ class AdminSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AdminSettings:
+    """The listener of the API, the metrics and the dashboard, and who may use it."""
+
+    host: str = "127.0.0.1"
+    port: int = 8081
+    token: str | None = None  # None: whoever can connect may do everything
+    allow: tuple[IPNetwork, ...] = ()  # peers that may come; none named: all
+    metrics_allow: tuple[IPNetwork, ...] = ()  # peers that may read the metrics without a token
+    dashboard: bool = True
+    monitor: bool = True
+    place: str = field(default="", compare=False)  # in the ini file, for a socket that cannot be opened
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One checked ini file."""
 
@@ -254,4 +268,5 @@ class Config:
     routes: tuple[RouteSettings, ...]
     groups: tuple[GroupSettings, ...]
     log: LogSettings = field(default_factory=LogSettings)
+    admin: AdminSettings | None = None
     admin: AdminSettings | None = None

@@ -15,6 +15,7 @@ from typing import Any, Final
 from wsproxy.config import model
 from wsproxy.config.access_format import ACCESS_FORMAT
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
+from wsproxy.config.admin_token import TOKEN
 from wsproxy.config.limits import BYTE_RATE, OPTIONAL_DURATION, ORIGINS, RATE, SESSION_RATE, SLOW_CONSUMER
 from wsproxy.config.pages import ERROR_PAGES, VIA_NAME
 from wsproxy.config.values import (
@@ -300,13 +301,13 @@ CACHE: Final = Table(
 )
 
 ADMIN: Final = Table(
-    None,
+    model.AdminSettings,
     (
         Key("host", LISTEN_HOST, "127.0.0.1", "address to listen on"),
         Key("port", _PORT, "8081", "port to listen on"),
-        Key("token", text("token"), None, "what a caller must present"),
-        Key("allow", NETWORKS, None, "peers that may use it"),
-        Key("metrics_allow", NETWORKS, None, "peers that may read the metrics"),
+        Key("token", TOKEN, None, "what a caller must present; needed where others can reach the host"),
+        Key("allow", NETWORKS, None, "peers that may use it; by default whoever can connect"),
+        Key("metrics_allow", NETWORKS, None, "peers that may read the metrics without a token"),
         Key("dashboard", BOOLEAN, "yes", "serve the live dashboard"),
         Key("monitor", BOOLEAN, "yes", "serve the live figures"),
     ),
@@ -361,7 +362,7 @@ SECTIONS: Final = (
         available=LATER,
     ),
     SectionKind("cache", "the cache of answers", (CACHE,), available=LATER),
-    SectionKind("admin", "the API, the metrics and the dashboard", (ADMIN,), available=LATER),
+    SectionKind("admin", "the API, the metrics and the dashboard; only where this section stands", (ADMIN,)),
     SectionKind("log", "logs and access lines", (LOG,)),
 )
 

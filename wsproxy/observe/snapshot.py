@@ -160,7 +160,6 @@ class FrontendFigures:
     connections: int = 0
     max_connections: int = 0
     accepted: int = 0
-    requests: int = 0
     refused: dict[int, int] = field(default_factory=dict)
 
 

@@ -1,0 +1,138 @@
+"""The admin listener's map: which request is for the API, the dashboard's files, a login or the live figures.
+
+Knows the order of the checks: address, page, caller; only what is open to anybody comes before them.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from wsproxy.admin.api import Api
+from wsproxy.admin.auth import Gatekeeper
+from wsproxy.admin.control import Control
+from wsproxy.admin.endpoints import ENDPOINTS, Access, Endpoint
+from wsproxy.admin.live import LiveFigures
+from wsproxy.admin.messages import Answer, RefusalError, Request, Upgrade
+from wsproxy.config.model import AdminSettings
+
+SECURITY_FIELDS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+
+_ASSETS: Final = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/assets/dashboard.css": ("dashboard.css", "text/css; charset=utf-8"),
+    "/assets/dashboard.js": ("dashboard.js", "text/javascript; charset=utf-8"),
+    "/assets/charts.js": ("charts.js", "text/javascript; charset=utf-8"),
+    "/assets/tables.js": ("tables.js", "text/javascript; charset=utf-8"),
+    "/assets/feed.js": ("feed.js", "text/javascript; charset=utf-8"),
+    "/assets/uplot.js": ("uPlot.iife.min.js", "text/javascript; charset=utf-8"),
+    "/assets/uplot.css": ("uPlot.min.css", "text/css; charset=utf-8"),
+    "/assets/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+
+class AdminSite:
+    """Answers every request to the listener."""
+
+    def __init__(self, settings: AdminSettings, control: Control) -> None:
+        self._settings = settings
+        self._api = Api(control)
+        self._gate = Gatekeeper(settings)
+        self._endpoints: dict[str, dict[str, Endpoint]] = {}
+        for endpoint in ENDPOINTS:
+            self._endpoints.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+        self.live = LiveFigures(control)
+
+    def use(self, settings: AdminSettings) -> None:
+        """Take over other rules; where it listens is decided at the start."""
+        self._settings = settings
+        self._gate.use(settings)
+
+    async def handle(self, request: Request) -> Answer | Upgrade:
+        """What the caller gets; every answer carries what keeps browsers strict."""
+        try:
+            answer = await self._answer(request)
+        except RefusalError as error:
+            answer = Answer.refusal(error)
+        if isinstance(answer, Upgrade):
+            return answer
+        fields = {"Cache-Control": "no-store", **SECURITY_FIELDS, **answer.fields}
+        return Answer(answer.status, answer.body, answer.media_type, fields)
+
+    async def _answer(self, request: Request) -> Answer | Upgrade:
+        path = request.path
+        endpoint = self._endpoint(request)
+        if endpoint is not None and endpoint.access is Access.OPEN:
+            return await self._api.answer(endpoint, request)
+        if endpoint is not None and endpoint.access is Access.METRICS and self._gate.may_read_metrics(request):
+            return await self._api.answer(endpoint, request)
+        self._gate.check_peer(request)
+        self._gate.check_page(request)
+        if self._settings.dashboard:
+            if path in _ASSETS:
+                return _asset(request)
+            if path in ("/login", "/logout"):
+                return self._log(request)
+        self._gate.check_caller(request)
+        if path == "/live" and self._settings.monitor:
+            return self._live(request)
+        if endpoint is None:
+            raise RefusalError(404, "there is nothing here")
+        return await self._api.answer(endpoint, request)
+
+    def _endpoint(self, request: Request) -> Endpoint | None:
+        """Raises RefusalError(405)."""
+        methods = self._endpoints.get(request.path)
+        if methods is None:
+            return None
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in methods:
+            raise RefusalError(405, f"{request.path} has no {request.method[:16]}", {"Allow": _allowed(methods)})
+        return methods[method]
+
+    def _live(self, request: Request) -> Upgrade:
+        if not request.head.upgrade:
+            raise RefusalError(426, "this is a WebSocket", {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
+        return Upgrade(self.live.talk)
+
+    def _log(self, request: Request) -> Answer:
+        """Log in with the token (a form, or JSON), or out."""
+        if request.method != "POST":
+            raise RefusalError(405, f"{request.path} has no {request.method[:16]}", {"Allow": "POST"})
+        if request.path == "/logout":
+            return Answer.json({"status": "logged out"}, fields={"Set-Cookie": self._gate.log_out(request)})
+        cookie = self._gate.log_in(_token_in(request))
+        if cookie is None:
+            raise RefusalError(401, "this is not the token")
+        return Answer.json({"status": "logged in"}, fields={"Set-Cookie": cookie})
+
+
+def _token_in(request: Request) -> str:
+    media_type = (request.field(b"content-type") or "").partition(";")[0].strip().lower()
+    if media_type == "application/x-www-form-urlencoded":
+        return parse_qs(request.body.decode("latin-1")).get("token", [""])[0]
+    token: Any = request.json().get("token")
+    return token if isinstance(token, str) else ""
+
+
+def _asset(request: Request) -> Answer:
+    if request.method not in ("GET", "HEAD"):
+        raise RefusalError(405, "this is a file", {"Allow": "GET, HEAD"})
+    name, media_type = _ASSETS[request.path]
+    body = files("wsproxy.admin").joinpath("assets", name).read_bytes()
+    return Answer(200, body, media_type, {"Cache-Control": "no-cache"})
+
+
+def _allowed(methods: dict[str, Endpoint]) -> str:
+    return ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])

@@ -1,0 +1,46 @@
+"""PURE: a configuration as JSON can hold it, with what nobody should read in a browser masked."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any, Final
+
+from wsproxy.config.model import Address, Config
+
+MASK: Final = "***"
+
+_SECRET: Final = frozenset({"token", "environment", "redis_url", "password"})
+"""Fields of settings whose values are secrets, or often hold some."""
+
+_PLACES: Final = ("place", "key_place", "tls_place")
+"""Where in the file a setting stands: for messages."""
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """Every setting by its name in the model, durations in seconds (`_s`), sizes in bytes (`_bytes`)."""
+    content: dict[str, Any] = _plain(config)
+    return content
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Address):
+        return str(value)
+    if is_dataclass(value):
+        return {
+            each.name: _masked(each.name, getattr(value, each.name))
+            for each in fields(value)
+            if each.name not in _PLACES
+        }
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return str(value)  # networks
+
+
+def _masked(name: str, value: Any) -> Any:
+    if name not in _SECRET or not value:
+        return _plain(value)
+    if name == "environment":
+        return [[variable, MASK] for variable, _ in value]
+    return MASK

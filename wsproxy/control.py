@@ -1,0 +1,244 @@
+"""Assembly: what the admin API may ask, done on the application of this process.
+
+Looks names up and hands on; how a backend leaves or a relay closes is their own business. What is changed here lasts
+until the file says otherwise of the same group, or the process ends: a reload of an unchanged file changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from heapq import nlargest
+from typing import TYPE_CHECKING, Any
+
+from wsproxy.admin.control import (
+    ConflictError,
+    ControlError,
+    Leaving,
+    NotBuiltError,
+    ReloadReport,
+    Selection,
+    Switches,
+    UnknownError,
+)
+from wsproxy.backend.backend import Backend
+from wsproxy.config.addresses import UPSTREAM
+from wsproxy.config.errors import ConfigError
+from wsproxy.config.model import Address, ServerSettings
+from wsproxy.config.shown import shown
+from wsproxy.figures import Figures, backend_figures, phase_of, session_figures, session_id, url_of
+from wsproxy.frontend.relay import Relay
+from wsproxy.frontend.route import Route
+from wsproxy.observe.snapshot import BackendFigures, SessionFigures, Snapshot
+from wsproxy.reload import ReloadError
+from wsproxy.running import RunningGroup
+from wsproxy.ws.control import GOING_AWAY, SERVICE_RESTART, is_sendable
+
+if TYPE_CHECKING:
+    from wsproxy.app import Application
+    from wsproxy.config.diff import Changes, Plan
+
+USUAL_GROUP = "http"
+"""What a server is added to when nobody says to which group."""
+
+_logger = logging.getLogger("wsproxy.admin")
+
+
+class ApplicationControl:
+    """The `Control` of one process."""
+
+    def __init__(self, app: Application, figures: Figures) -> None:
+        self._app = app
+        self._figures = figures
+        self._monitoring = True
+
+    async def snapshot(self) -> Snapshot:
+        """Everything at this moment."""
+        return self._figures.snapshot()
+
+    async def is_ready(self) -> str | None:
+        """None while traffic is welcome."""
+        phase = phase_of(self._app)
+        return None if phase == "running" else phase
+
+    def config(self) -> dict[str, Any]:
+        """The running configuration, masked."""
+        return shown(self._app.config)
+
+    # Backends.
+
+    async def add_backend(self, group: str | None, url: str, weight: int) -> BackendFigures:
+        """Take a server in, with the pool of the group's first."""
+        running = self._group_to_add_to(group)
+        address = _address(url)
+        if any(_is_same(address, backend.address) for backend in running.group.backends.values()):
+            raise ConflictError(f"the group {running.group.name!r} has {url} already")
+        pattern = running.settings.template or next(iter(running.settings.servers), ServerSettings("", address))
+        settings = replace(pattern, name=url_of(address), address=address, weight=weight, enabled=True, backup=False)
+        backend = await running.add_server(settings)
+        _logger.info("%s: server %s was added", running.group.name, url)
+        return backend_figures(running, backend)
+
+    async def remove_backend(self, group: str | None, url: str) -> Leaving:
+        """Let a server go."""
+        running, backend = self._find(group, url)
+        figures = backend_figures(running, backend)
+        await running.server_gone(backend.name, "removed by an operator")
+        return Leaving(figures, backend.pool.in_flight, backend.leases)
+
+    async def enable_backend(self, group: str | None, backend: str) -> BackendFigures:
+        """Have it take traffic again."""
+        running, found = self._find(group, backend)
+        await running.group.enable(found)
+        return self._said(running, found, "enabled")
+
+    async def disable_backend(self, group: str | None, backend: str) -> BackendFigures:
+        """Give it nothing new."""
+        running, found = self._find(group, backend)
+        await running.group.disable(found)
+        return self._said(running, found, "disabled")
+
+    async def drain_backend(self, group: str | None, backend: str) -> BackendFigures:
+        """Give it nothing new, and have its WebSockets go."""
+        running, found = self._find(group, backend)
+        await running.group.drain(found)
+        return self._said(running, found, "being drained")
+
+    async def set_weight(self, group: str | None, backend: str, weight: int) -> BackendFigures:
+        """Change its share."""
+        running, found = self._find(group, backend)
+        found.use(replace(found.settings, weight=weight), found.position)
+        return self._said(running, found, f"given weight {weight}")
+
+    def _said(self, running: RunningGroup, backend: Backend, what: str) -> BackendFigures:
+        _logger.info("%s: %s was %s by an operator", running.group.name, backend.name, what)
+        return backend_figures(running, backend)
+
+    def _group_to_add_to(self, name: str | None) -> RunningGroup:
+        groups = self._app.groups
+        if name is None:
+            name = USUAL_GROUP if USUAL_GROUP in groups or len(groups) != 1 else next(iter(groups))
+            if name not in groups:
+                raise ControlError(f"name a group: {', '.join(groups)}")
+        if name not in groups:
+            raise UnknownError(f"there is no group {name!r}")
+        return groups[name]
+
+    def _find(self, group: str | None, named: str) -> tuple[RunningGroup, Backend]:
+        """A backend by its name or its address, in one group or in whichever has it."""
+        if group is not None and group not in self._app.groups:
+            raise UnknownError(f"there is no group {group!r}")
+        groups = [self._app.groups[group]] if group is not None else self._app.groups.values()
+        try:
+            address = _address(named)
+        except ControlError:
+            address = None
+        found = [
+            (running, backend)
+            for running in groups
+            for backend in running.group.backends.values()
+            if backend.name == named or (address is not None and _is_same(address, backend.address))
+        ]
+        if not found:
+            raise UnknownError(f"there is no backend {named!r}" + (f" in the group {group!r}" if group else ""))
+        if len(found) > 1:
+            names = ", ".join(running.group.name for running, _ in found)
+            raise ControlError(f"name a group: {named!r} is in {names}")
+        return found[0]
+
+    # WebSockets.
+
+    async def sessions(self, selection: Selection, limit: int) -> Sequence[SessionFigures]:
+        """The WebSockets that fit, the longest idle first."""
+        now = self._app.deadlines.now
+        longest = nlargest(limit, self._relays(selection), key=lambda found: now - found[1].idle_since)
+        return [session_figures(route, relay, now) for route, relay in longest]
+
+    async def close_session(self, session: str, code: int, reason: str) -> None:
+        """Close one WebSocket."""
+        if not is_sendable(code):
+            raise ControlError(f"{code} is no code that a Close may carry")
+        route_name = session.rpartition(".")[0]
+        for route, relay in self._relays(Selection(route=route_name)):
+            if session_id(route, relay) == session:
+                relay.begin_close(code, GOING_AWAY, reason)
+                return
+        raise UnknownError(f"there is no WebSocket {session!r}")
+
+    async def drain_sessions(self, selection: Selection) -> int:
+        """Close all that fit with 1012 at their route's pace."""
+        by_route: dict[Route, list[Relay]] = {}
+        for route, relay in self._relays(selection):
+            if not relay.is_closing:
+                by_route.setdefault(route, []).append(relay)
+        for route, relays in by_route.items():
+            if route.relays is not None:
+                route.relays.drain(relays, SERVICE_RESTART)
+        return sum(len(relays) for relays in by_route.values())
+
+    def _relays(self, selection: Selection) -> Iterator[tuple[Route, Relay]]:
+        for route in self._app.routes.values():
+            if route.relays is None or selection.route not in (None, route.settings.name):
+                continue
+            if selection.group not in (None, route.group.name):
+                continue
+            for relay in route.relays.open:
+                name = "" if relay.backend is None else relay.backend.name
+                if selection.backend in (None, name):
+                    yield route, relay
+
+    # The whole.
+
+    async def purge_cache(self) -> int:
+        """There is none."""
+        raise NotBuiltError("there is no cache")
+
+    async def switch(self, monitoring: bool | None, scaling: bool | None) -> Switches:
+        """Monitoring can be switched; of scaling there is none."""
+        if scaling is not None:
+            raise NotBuiltError("there is no scaling")
+        if monitoring is not None:
+            self._monitoring = monitoring
+        return Switches(self._monitoring)
+
+    async def reload(self, dry_run: bool) -> ReloadReport:
+        """Read the file again."""
+        try:
+            plan = await self._app.reload(dry_run)
+        except (ConfigError, ReloadError) as error:
+            return ReloadReport(done=False, problems=tuple(str(error).splitlines()))
+        return _report(plan, done=not dry_run)
+
+
+def _address(url: str) -> Address:
+    try:
+        address: Address = UPSTREAM(url, "/")
+    except ValueError as error:
+        raise ControlError(str(error)) from None
+    return address
+
+
+def _is_same(one: Address, other: Address) -> bool:
+    """Whether two spellings lead to the same server: `http://localhost:80` and `localhost:80` do."""
+    return (one.host, one.port, one.unix_path, one.tls, one.base_path) == (
+        other.host,
+        other.port,
+        other.unix_path,
+        other.tls,
+        other.base_path,
+    )
+
+
+def _report(plan: Plan, done: bool) -> ReloadReport:
+    parts: list[tuple[str, Changes]] = [
+        ("frontend", plan.frontends),
+        ("route", plan.routes),
+        ("group", plan.groups),
+        *((f"server of {group}", changes) for group, changes in plan.servers.items()),
+    ]
+
+    def named(word: str) -> tuple[str, ...]:
+        return tuple(f"{kind} {name}" for kind, changes in parts for name in getattr(changes, word))
+
+    return ReloadReport(done, named("kept"), named("changed"), named("added"), named("removed"))

@@ -1,0 +1,217 @@
+"""Assembly: takes the snapshot of one process: reads the plain numbers of everything that runs.
+
+Knows every object that counts; changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import wsproxy
+from wsproxy.backend.backend import Backend
+from wsproxy.config.model import Address
+from wsproxy.frontend.relay import Relay
+from wsproxy.frontend.relays import Relays
+from wsproxy.frontend.route import Route
+from wsproxy.frontend.totals import Traffic
+from wsproxy.observe.histogram import Durations
+from wsproxy.observe.process import process_figures
+from wsproxy.observe.snapshot import (
+    BackendFigures,
+    BackendState,
+    Carried,
+    FrontendFigures,
+    GroupFigures,
+    HealthFigures,
+    Phase,
+    PoolFigures,
+    ReloadFigures,
+    RouteFigures,
+    SessionFigures,
+    Snapshot,
+    WebSocketFigures,
+)
+from wsproxy.running import RunningGroup
+
+if TYPE_CHECKING:
+    from wsproxy.app import Application
+    from wsproxy.backend.pool import WorkerPool
+    from wsproxy.frontend.frontend import Frontend
+    from wsproxy.observe.process import LoopLag
+    from wsproxy.ws.frames import FrameScanner
+
+
+class Figures:
+    """Reads one application. started_at: Unix time; reloads: as counted so far, by who reloads."""
+
+    def __init__(self, app: Application, lag: LoopLag) -> None:
+        self.started_at = time.time()
+        self.reloads = ReloadFigures()
+        self._app = app
+        self._lag = lag
+
+    def snapshot(self) -> Snapshot:
+        """Everything at this moment."""
+        app = self._app
+        dropped = 0 if app.access is None else app.access.dropped
+        return Snapshot(
+            at=time.time(),
+            version=wsproxy.__version__,
+            phase=phase_of(app),
+            frontends=tuple(_frontend(frontend) for frontend in app.frontends),
+            routes=tuple(_route(route) for route in app.routes.values()),
+            groups=tuple(_group(running) for running in app.groups.values()),
+            reloads=self.reloads,
+            processes=(process_figures(self.started_at, self._lag.longest_s, dropped),),
+        )
+
+
+def phase_of(app: Application) -> Phase:
+    """Where in its life the application is."""
+    if app.ready:
+        return "running"
+    return "stopping" if app.is_listening else "starting"
+
+
+def url_of(address: Address) -> str:
+    """An address as a URL, which is how the API names servers; `unix:/path` for a socket."""
+    written = str(address)
+    return written if "://" in written or address.unix_path else f"http://{written}"
+
+
+def backend_figures(running: RunningGroup, backend: Backend) -> BackendFigures:
+    """One backend of a group."""
+    group = running.group
+    record = running.checker.records.get(backend)
+    counts = (0, 0, 0, "") if record is None else (record.good, record.bad, record.flips, record.reason)
+    return BackendFigures(
+        group=group.name,
+        name=backend.name,
+        url=url_of(backend.address),
+        state=_state(backend),
+        weight=backend.settings.weight,
+        websockets=backend.leases,
+        added=running.is_added(backend.name),
+        pool=_pool(backend.pool),
+        health=HealthFigures(backend.up, *counts),
+    )
+
+
+def session_id(route: Route, relay: Relay) -> str:
+    """What names a WebSocket for as long as the process lives."""
+    return f"{route.settings.name}.{relay.number}"
+
+
+def session_figures(route: Route, relay: Relay, now: float) -> SessionFigures:
+    """One WebSocket; `now` is the loop's time."""
+    return SessionFigures(
+        id=session_id(route, relay),
+        route=route.settings.name,
+        backend="" if relay.backend is None else relay.backend.name,
+        peer=relay.peer,
+        age_s=max(now - relay.opened_at, 0.0),
+        idle_s=max(now - relay.idle_since, 0.0),
+        closing=relay.is_closing,
+        client=_carried(relay.state.client),
+        upstream=_carried(relay.state.upstream),
+        round_trip_s=relay.round_trip_s,
+    )
+
+
+def _state(backend: Backend) -> BackendState:
+    if backend.leaving:
+        return "draining"
+    if not backend.enabled:
+        return "disabled"
+    return "up" if backend.up else "down"
+
+
+def _frontend(frontend: Frontend) -> FrontendFigures:
+    return FrontendFigures(
+        name=frontend.settings.name,
+        addresses=tuple(_addresses(frontend)),
+        connections=frontend.connections,
+        max_connections=frontend.settings.max_connections,
+        accepted=frontend.accepted,
+        refused=dict(frontend.refused),
+    )
+
+
+def _addresses(frontend: Frontend) -> Iterator[str]:
+    for listening in frontend.sockets:
+        if listening.fileno() >= 0:
+            host, port = listening.getsockname()[:2]
+            yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _group(running: RunningGroup) -> GroupFigures:
+    group = running.group
+    backends = sorted(group.backends.values(), key=lambda backend: backend.position)
+    return GroupFigures(
+        name=group.name,
+        waiting=len(group.waiting),
+        backends=tuple(backend_figures(running, backend) for backend in backends),
+    )
+
+
+def _pool(pool: WorkerPool) -> PoolFigures:
+    totals = pool.totals
+    dials = pool.connections_opened + totals.connect_failures
+    return PoolFigures(
+        workers=len(pool.workers),
+        idle=pool.idle,
+        min_workers=pool.settings.min_workers,
+        max_workers=pool.settings.max_workers,
+        queue=len(pool.queue),
+        queue_size=pool.queue.size,
+        oldest_wait_s=pool.oldest_wait_s,
+        grown=pool.grown,
+        shrunk=pool.shrunk,
+        exchanges=pool.exchanges,
+        opened=pool.connections_opened,
+        reused=max(pool.exchanges - dials + totals.stale, 0),  # who dials after a stale one has had both
+        stale=totals.stale,
+        connect_failures=totals.connect_failures,
+        queue_timeouts=totals.queue_timeouts,
+        failed={side.value: count for side, count in totals.failed.items()},
+        queue_wait=Durations.of(totals.queue_wait),
+        connect=Durations.of(totals.connect),
+    )
+
+
+def _route(route: Route) -> RouteFigures:
+    return RouteFigures(
+        name=route.settings.name,
+        kind=route.settings.kind,
+        group=route.group.name,
+        answered=tuple(route.totals.answered()),
+        retries=route.totals.retries,
+        websockets=None if route.relays is None else _websockets(route.relays),
+    )
+
+
+def _websockets(relays: Relays) -> WebSocketFigures:
+    totals = relays.totals
+    client, upstream = totals.traffic(relays.open)
+    open_by_backend = Counter("" if relay.backend is None else relay.backend.name for relay in relays.open)
+    return WebSocketFigures(
+        open=dict(open_by_backend),
+        handshakes=dict(totals.handshakes),
+        closes=dict(totals.closes),
+        client=_carried(client),
+        upstream=_carried(upstream),
+        ended=totals.ended,
+        lived_s=totals.lived_s,
+        drained=totals.drained,
+        reconnects=totals.reconnects,
+        round_trips=totals.round_trips,
+        round_trip_s=totals.round_trip_s,
+        paused_s=totals.paused_s,
+    )
+
+
+def _carried(counted: Traffic | FrameScanner) -> Carried:
+    return Carried(counted.messages, counted.texts, counted.data_bytes, counted.pings, counted.pongs)

@@ -1,0 +1,240 @@
+"""A snapshot as prometheus reads it, in its text format or as OpenMetrics.
+
+Knows snapshots and prometheus_client, nothing that runs. Nothing is registered or counted here: each scrape turns the
+plain numbers of one moment into families. Labels are names from the configuration; durations are in seconds, sizes in
+bytes, as https://prometheus.io/docs/practices/naming/ asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from wsproxy.observe.histogram import BOUNDS_S, NO_DURATIONS, Durations
+from wsproxy.observe.snapshot import BackendFigures, RouteFigures, Snapshot
+
+_BOUNDS: Final = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
+_BACKEND: Final = ("group", "backend")
+_STATES: Final = ("up", "down", "disabled", "draining")
+
+Labels = tuple[str, ...]
+Values = Iterable[tuple[Labels, float]]
+Row = tuple[str, str, str, str]
+"""Kind, name behind the prefix, field of the figures, and what it says."""
+
+
+def render(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
+    """The body of a scrape and its media type; OpenMetrics where `accept` (an Accept value) asks for it."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(SnapshotCollector(snapshot))
+    encode, media_type = choose_encoder(accept)
+    return encode(registry), media_type
+
+
+class SnapshotCollector(Collector):
+    """The families of one moment."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> list[Metric]:
+        """Nothing, so that registering collects nothing."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family."""
+        snapshot = self._snapshot
+        yield _gauge("wsproxy_build_info", "The version that runs; always 1.", ("version",), [((snapshot.version,), 1)])
+        yield from _process(snapshot)
+        yield from _frontends(snapshot)
+        yield from _requests(snapshot.routes)
+        yield from _backends(snapshot.backends())
+        waiting = [((group.name,), group.waiting) for group in snapshot.groups]
+        yield _gauge("wsproxy_group_waiting_requests", "Requests for which no queue has room.", ("group",), waiting)
+        yield from _websockets(snapshot.routes)
+        yield from _reloads(snapshot)
+
+
+def _gauge(name: str, text: str, labels: Labels, values: Values) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for value_labels, value in values:
+        family.add_metric(value_labels, value)
+    return family
+
+
+def _counter(name: str, text: str, labels: Labels, values: Values) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for value_labels, value in values:
+        family.add_metric(value_labels, value)
+    return family
+
+
+def _histogram(name: str, text: str, labels: Labels, values: Iterable[tuple[Labels, Durations]]) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for value_labels, durations in values:
+        below = 0
+        buckets = []
+        for bound, count in zip(_BOUNDS, durations.counts, strict=True):
+            below += count
+            buckets.append((bound, float(below)))
+        family.add_metric(value_labels, buckets, durations.sum_s)
+    return family
+
+
+def _summary(name: str, text: str, labels: Labels, values: Iterable[tuple[Labels, Durations]]) -> Metric:
+    family = SummaryMetricFamily(name, text, labels=labels)
+    for value_labels, durations in values:
+        family.add_metric(value_labels, durations.count, durations.sum_s)
+    return family
+
+
+_MAKERS: Final[Mapping[str, Callable[..., Metric]]] = {"gauge": _gauge, "counter": _counter, "summary": _summary}
+
+
+def _rows(prefix: str, labels: Labels, rows: Iterable[Row], items: Sequence[tuple[Labels, Any]]) -> Iterator[Metric]:
+    """A family for each row, with a value for each item."""
+    for kind, name, field, text in rows:
+        read = attrgetter(field)
+        yield _MAKERS[kind](prefix + name, text, labels, [(value_labels, read(item)) for value_labels, item in items])
+
+
+_PROCESS: Final[tuple[Row, ...]] = (
+    ("gauge", "process_start_time_seconds", "started_at", "Unix time of the start."),
+    ("counter", "process_cpu_seconds", "cpu_s", "CPU time, user and system."),
+    ("gauge", "process_resident_memory_bytes", "memory_bytes", "Resident memory."),
+    ("gauge", "process_open_fds", "descriptors", "Open file descriptors."),
+    ("gauge", "process_max_fds", "max_descriptors", "File descriptors at most."),
+    ("gauge", "event_loop_lag_seconds", "lag_s", "Longest delay of the event loop of late."),
+    ("counter", "log_lines_dropped", "log_lines_dropped", "Access lines that could not be written."),
+)
+
+_FRONTEND: Final[tuple[Row, ...]] = (
+    ("gauge", "connections", "connections", "Client connections, WebSockets among them."),
+    ("gauge", "max_connections", "max_connections", "Client connections at most."),
+    ("counter", "connections_accepted", "accepted", "Client connections since the start."),
+)
+
+_POOL: Final[tuple[Row, ...]] = (
+    ("gauge", "weight", "weight", "Its share beside the others'."),
+    ("gauge", "websockets", "websockets", "WebSockets that it holds."),
+    ("gauge", "workers", "pool.workers", "Workers in its pool."),
+    ("gauge", "workers_idle", "pool.idle", "Workers without a request."),
+    ("gauge", "workers_max", "pool.max_workers", "Workers at most."),
+    ("counter", "workers_grown", "pool.grown", "Workers that were added."),
+    ("counter", "workers_shrunk", "pool.shrunk", "Workers that left."),
+    ("gauge", "queue_depth", "pool.queue", "Requests in its queue."),
+    ("gauge", "queue_size", "pool.queue_size", "Requests in its queue at most."),
+    ("gauge", "queue_oldest_seconds", "pool.oldest_wait_s", "How long the first in its queue has waited."),
+    ("counter", "queue_timeouts", "pool.queue_timeouts", "Requests that waited in its queue in vain."),
+    ("summary", "queue_wait_seconds", "pool.queue_wait", "Waits of requests that a worker took later than at once."),
+    ("counter", "exchanges", "pool.exchanges", "Attempts that its workers made."),
+    ("counter", "connections_opened", "pool.opened", "Connections to it."),
+    ("counter", "connections_reused", "pool.reused", "Attempts over a connection that was open."),
+    ("counter", "connections_stale", "pool.stale", "Open connections that turned out to be closed."),
+    ("counter", "connect_failures", "pool.connect_failures", "Connections that could not be opened."),
+    ("summary", "connect_seconds", "pool.connect", "Time to open a connection."),
+    ("gauge", "healthy", "health.up", "1 if its health checks say so."),
+    ("counter", "health_flips", "health.flips", "Changes between healthy and not."),
+)
+
+_WEBSOCKET: Final[tuple[Row, ...]] = (
+    ("counter", "drained_sessions", "drained", "WebSockets told to go by a drain."),
+    ("counter", "reconnects", "reconnects", "Servers that were connected to anew behind a client's back."),
+    ("counter", "paused_seconds", "paused_s", "Time in which a side was not read, because the other took nothing."),
+    ("counter", "ended_sessions", "ended", "WebSockets that have ended."),
+    ("counter", "lifetime_seconds", "lived_s", "How long those lived."),
+    ("counter", "round_trips", "round_trips", "Pings of the proxy that were answered."),
+    ("counter", "round_trip_seconds", "round_trip_s", "How long that took."),
+)
+
+_CARRIED: Final[tuple[Row, ...]] = (
+    ("counter", "payload_bytes", "data_bytes", "Payload bytes relayed."),
+    ("counter", "pings", "pings", "Pings relayed."),
+    ("counter", "pongs", "pongs", "Pongs relayed."),
+)
+
+
+def _process(snapshot: Snapshot) -> Iterator[Metric]:
+    processes = [((str(process.pid),), process) for process in snapshot.processes]
+    yield from _rows("wsproxy_", ("pid",), _PROCESS, processes)
+
+
+def _frontends(snapshot: Snapshot) -> Iterator[Metric]:
+    frontends = [((frontend.name,), frontend) for frontend in snapshot.frontends]
+    yield from _rows("wsproxy_frontend_", ("frontend",), _FRONTEND, frontends)
+    refused = [((*name, str(code)), count) for name, each in frontends for code, count in each.refused.items()]
+    text = "Requests answered before they had a route."
+    yield _counter("wsproxy_frontend_refused_requests", text, ("frontend", "code"), refused)
+
+
+def _requests(routes: tuple[RouteFigures, ...]) -> Iterator[Metric]:
+    keys = ("route", "backend")
+    counts: list[tuple[Labels, float]] = []
+    total: dict[Labels, Durations] = {}
+    first: dict[Labels, Durations] = {}
+    for route in routes:
+        for each in route.answered:
+            key = (route.name, each.backend)
+            counts.append(((*key, str(each.code)), each.total.count))
+            total[key] = total.get(key, NO_DURATIONS) + each.total
+            first[key] = first.get(key, NO_DURATIONS) + each.first_byte
+    text = "Requests that have ended, by the status that the client got."
+    yield _counter("wsproxy_http_requests", text, (*keys, "code"), counts)
+    text = "From a request's head to the end of its answer."
+    yield _histogram("wsproxy_http_request_duration_seconds", text, keys, total.items())
+    text = "From a request's head to the head of its answer."
+    yield _histogram("wsproxy_http_first_byte_duration_seconds", text, keys, first.items())
+    retries = [((route.name,), route.retries) for route in routes]
+    yield _counter("wsproxy_http_retries", "Attempts after a request's first.", ("route",), retries)
+
+
+def _backends(backends: list[BackendFigures]) -> Iterator[Metric]:
+    named = [((backend.group, backend.name), backend) for backend in backends]
+    states = [((*key, state), backend.state == state) for key, backend in named for state in _STATES]
+    yield _gauge("wsproxy_backend_state", "1 for the state that it is in.", (*_BACKEND, "state"), states)
+    yield from _rows("wsproxy_backend_", _BACKEND, _POOL, named)
+    failed = [((*key, side), count) for key, backend in named for side, count in backend.pool.failed.items()]
+    text = "Attempts that failed, by whose fault it was."
+    yield _counter("wsproxy_backend_failures", text, (*_BACKEND, "fault"), failed)
+    probes = [((*key, "good"), backend.health.good) for key, backend in named]
+    probes += [((*key, "bad"), backend.health.bad) for key, backend in named]
+    yield _counter("wsproxy_backend_probes", "Health probes, by outcome.", (*_BACKEND, "outcome"), probes)
+
+
+def _websockets(routes: tuple[RouteFigures, ...]) -> Iterator[Metric]:
+    named = [((route.name,), route.websockets) for route in routes if route.websockets is not None]
+    open_now = [((*name, backend), count) for name, each in named for backend, count in each.open.items()]
+    yield _gauge("wsproxy_websocket_sessions", "WebSockets open now.", ("route", "backend"), open_now)
+    handshakes = [((*name, result), count) for name, each in named for result, count in each.handshakes.items()]
+    yield _counter("wsproxy_websocket_handshakes", "Handshakes, by outcome.", ("route", "result"), handshakes)
+    closes = [((*name, by, str(code)), count) for name, each in named for (by, code), count in each.closes.items()]
+    text = "WebSockets that ended, by who began it and with which code."
+    yield _counter("wsproxy_websocket_closes", text, ("route", "initiator", "code"), closes)
+    yield from _rows("wsproxy_websocket_", ("route",), _WEBSOCKET, named)
+    sides = [((*name, "client"), each.client) for name, each in named]
+    sides += [((*name, "upstream"), each.upstream) for name, each in named]
+    messages = [((*key, "text"), carried.texts) for key, carried in sides]
+    messages += [((*key, "binary"), carried.messages - carried.texts) for key, carried in sides]
+    yield _counter("wsproxy_websocket_messages", "Messages relayed.", ("route", "sender", "type"), messages)
+    yield from _rows("wsproxy_websocket_", ("route", "sender"), _CARRIED, sides)
+
+
+def _reloads(snapshot: Snapshot) -> Iterator[Metric]:
+    reloads = snapshot.reloads
+    outcomes = [(("done",), float(reloads.done)), (("refused",), float(reloads.refused))]
+    yield _counter("wsproxy_reloads", "Reloads, by outcome.", ("outcome",), outcomes)
+    sessions = [(("kept",), float(reloads.sessions_kept)), (("drained",), float(reloads.sessions_drained))]
+    text = "WebSockets that were there at reloads, by what became of them."
+    yield _counter("wsproxy_reload_sessions", text, ("fate",), sessions)
