@@ -22,14 +22,17 @@ from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.session import ClientSession
-from wsproxy.http.messages import HeadLimits, RequestHead
+from wsproxy.http.messages import HeadLimits, MalformedRequestError, RequestHead
+from wsproxy.http.redirects import https_required
 from wsproxy.http.replies import strict_transport_security
+from wsproxy.http.target import normal_path
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import Listener
 from wsproxy.net.stream import Stream
 from wsproxy.net.tls import TlsIdentities
 from wsproxy.observe.entries import Refusal, WebSocketEntry
 from wsproxy.ws.control import GOING_AWAY
+from wsproxy.ws.handshake import check_request
 from wsproxy.ws.relay import RelayState
 
 _logger = logging.getLogger("wsproxy.frontend")
@@ -140,6 +143,28 @@ class Frontend:
         if self._listener is None:
             raise RuntimeError("the frontend does not listen")
         return self._listener.tasks
+
+    def route(self, head: RequestHead) -> Route:
+        """The route of a request.
+
+        Raises MalformedRequestError: 404 when there is none, or what a handshake lacks; HttpsRequiredError.
+        """
+        path = normal_path(head.target)
+        if head.upgrade:
+            route = self.websocket_routes.match(head.authority, path, head.fields)
+            if route is not None:
+                if (refusal := check_request(head)) is not None:
+                    if route.relays is not None:
+                        route.relays.totals.handshakes["invalid"] += 1
+                    raise MalformedRequestError(refusal.status, refusal.message)
+                return route
+            head.upgrade = b""  # not a WebSocket here: an ordinary request, now and whenever it is repeated
+        route = self.http_routes.match(head.authority, path, head.fields)
+        if route is None:
+            if self.https_port is not None:
+                raise https_required(head, self.https_port)
+            raise MalformedRequestError(404, "no route for this request")
+        return route
 
     def next_request_id(self) -> bytes:
         """An id that no other request of this or another process has."""

@@ -15,20 +15,18 @@ from wsproxy.errors import BODY_TOO_LARGE, CLIENT_LEFT, REQUEST_TIMEOUT, STOPPIN
 from wsproxy.exchange import Exchange, StageClock
 from wsproxy.frontend.body import ClientBody
 from wsproxy.frontend.forward import forward
+from wsproxy.frontend.identity import ClientIdentity
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.websocket import open_websocket
-from wsproxy.http.forwarded import believed_request_id, client_address, identity_fields
 from wsproxy.http.last_hop import last_hop_answer
 from wsproxy.http.messages import UNTIL_CLOSE, MalformedRequestError, RequestHead
-from wsproxy.http.redirects import HttpsRequiredError, https_required
+from wsproxy.http.redirects import HttpsRequiredError
 from wsproxy.http.repeats import RequestReader
-from wsproxy.http.target import normal_path
 from wsproxy.http.via import has_passed, via_line
 from wsproxy.net.deadlines import NEVER
 from wsproxy.net.stream import ReadTimeoutError, Stream
 from wsproxy.observe.entries import Refusal
 from wsproxy.protection.retry import IDEMPOTENT
-from wsproxy.ws.handshake import check_request
 
 if TYPE_CHECKING:
     from wsproxy.frontend.frontend import Frontend
@@ -43,35 +41,35 @@ LINGER_S: Final = 2.0
 ENDED_WITH_REQUEST_S: Final = 0.004
 """An end that follows the request's last byte so closely was sent without waiting for anything: one tick of the
 kernel's clock, which counts no finer."""
-LOOK_S: Final = 0.25
-"""How often it is looked whether a client that has ended its side is still there: as often as at deadlines."""
+FIRST_LOOK_S: Final = 0.005
+LAST_LOOK_S: Final = 0.5
+"""When it is looked whether a client that has ended its side is still there: soon, as one that has left shows it by
+its first packet, and twice as late each time."""
 
 
 class ClientSession:
     """One connection of a client.
 
-    exchange: the request in flight, None between two. deadline: when the client's silence has lasted too long, or the
-    exchange has.
+    exchange: the request in flight, None between two. identity: whose it is. deadline: when the client's silence or the
+    exchange has lasted too long.
     """
 
     __slots__ = (
         "_awaits_body",
         "_frontend",
-        "_identity",
         "_requests",
         "_stream",
         "_total_deadline",
         "deadline",
         "exchange",
-        "peer",
+        "identity",
     )
 
     def __init__(self, stream: Stream, frontend: Frontend) -> None:
         self._stream = stream
         self._frontend = frontend
         self._requests = 0
-        self._identity: tuple[bytes, bytes] = (b"", b"")
-        self.peer = stream.peer
+        self.identity = ClientIdentity(stream.peer, frontend)
         self.exchange: Exchange | None = None
         self.deadline = NEVER
         self._total_deadline = NEVER
@@ -109,7 +107,7 @@ class ClientSession:
                         if await self._answer_as_last_hop(head):
                             continue
                         return None
-                    route = self._route(head)
+                    route = frontend.route(head)
                     self._requests += 1
                     exchange = self._make_exchange(head, route)
                 except MalformedRequestError as error:
@@ -126,7 +124,7 @@ class ClientSession:
                 exchange.ended_at = perf_counter()
                 route.totals.record(exchange)
                 if access is not None and exchange.failure is None:
-                    access.record(exchange, self.peer if head.claims is None else self.client_of(head))
+                    access.record(exchange, self.identity.address(head))
                 usual = exchange.failure is None and exchange.body is None and exchange.keep_alive
                 if not usual and not await self._conclude(exchange):
                     return None
@@ -142,12 +140,6 @@ class ClientSession:
     def frontend(self) -> Frontend:
         """The frontend it came in on."""
         return self._frontend
-
-    def client_of(self, head: RequestHead | None) -> str:
-        """The client's address, for people: behind proxies that are trusted, as they tell it."""
-        if head is None or head.claims is None:
-            return self.peer
-        return client_address(head.claims, self.peer, self._frontend.settings.trusted_proxies)
 
     # Deadlines.
 
@@ -203,18 +195,18 @@ class ClientSession:
         stream = self._stream
         if not stream.closed and (self.exchange is None or stream.end_delay_s() < ENDED_WITH_REQUEST_S):
             stream.on_hangup = self._hung_up
-            self._look_for_reset()
+            self._look_for_reset(FIRST_LOOK_S)
         elif (exchange := self.exchange) is not None:
             stream.abort()
             exchange.abandon()
 
-    def _look_for_reset(self) -> None:
+    def _look_for_reset(self, delay_s: float) -> None:
         """Now and then until the session is over: after its end has been read, no loop tells of a client's reset."""
         stream = self._stream
         if stream.is_reset:
             stream.abort()  # which calls `_hung_up`
         elif self in self._frontend.sessions:
-            stream.loop.call_later(LOOK_S, self._look_for_reset)
+            stream.loop.call_later(delay_s, self._look_for_reset, min(2 * delay_s, LAST_LOOK_S))
 
     # One request.
 
@@ -233,29 +225,6 @@ class ClientSession:
             parsed = read(stream.buffer)
         return parsed
 
-    def _route(self, head: RequestHead) -> Route:
-        """The route of a request.
-
-        Raises MalformedRequestError: 404 when there is none, or what a handshake lacks; HttpsRequiredError.
-        """
-        path = normal_path(head.target)
-        frontend = self._frontend
-        if head.upgrade:
-            route = frontend.websocket_routes.match(head.authority, path, head.fields)
-            if route is not None:
-                if (refusal := check_request(head)) is not None:
-                    if route.relays is not None:
-                        route.relays.totals.handshakes["invalid"] += 1
-                    raise MalformedRequestError(refusal.status, refusal.message)
-                return route
-            head.upgrade = b""  # not a WebSocket here: an ordinary request, now and whenever it is repeated
-        route = frontend.http_routes.match(head.authority, path, head.fields)
-        if route is None:
-            if frontend.https_port is not None:
-                raise https_required(head, frontend.https_port)
-            raise MalformedRequestError(404, "no route for this request")
-        return route
-
     def _make_exchange(self, head: RequestHead, route: Route) -> Exchange:
         """Raises MalformedRequestError(413) for a body that says by itself that it is too large."""
         frontend = self._frontend
@@ -265,8 +234,8 @@ class ClientSession:
             if limit_bytes is not None and head.length > limit_bytes:
                 raise MalformedRequestError(BODY_TOO_LARGE.status, BODY_TOO_LARGE.message)
             body = ClientBody(self._stream, head.length, limit_bytes, head.method in IDEMPOTENT, self)
-        request_id = self._request_id(head)
-        identity = self._identity_lines(head, request_id)
+        request_id = self.identity.request_id(head)
+        identity = self.identity.lines(head, request_id)
         if frontend.via:
             if has_passed(head.fields, frontend.via):
                 raise MalformedRequestError(508, "the request has come through here before")
@@ -285,23 +254,6 @@ class ClientSession:
             exchange.keep_alive = False
         self.exchange = exchange
         return exchange
-
-    def _request_id(self, head: RequestHead | None) -> bytes:
-        """A trusted peer's id for the request, or a fresh one."""
-        fresh = self._frontend.next_request_id()
-        if head is None or head.claims is None:
-            return fresh
-        return believed_request_id(head.claims, self.peer, self._frontend.settings.trusted_proxies, fresh)
-
-    def _identity_lines(self, head: RequestHead, request_id: bytes) -> bytes:
-        """What the backend is told of the client; all but the id is the same for all requests of most connections."""
-        if head.claims is None and self._identity[0] == head.authority and self._identity[1]:
-            return b"%bX-Request-ID: %b\r\n" % (self._identity[1], request_id)
-        trusted = self._frontend.settings.trusted_proxies
-        lines = identity_fields(head.claims, self.peer, self._frontend.scheme, head.authority, trusted, request_id)
-        if head.claims is None:
-            self._identity = (head.authority, lines[: lines.index(b"X-Request-ID: ")])
-        return lines
 
     async def _conclude(self, exchange: Exchange) -> bool:
         """After an attempt that needs a second look: answer for the backend that could not, end what must end.
@@ -328,7 +280,7 @@ class ClientSession:
     def _note(self, exchange: Exchange) -> None:
         """An exchange has failed, and whoever could be told has been."""
         if self._frontend.access is not None:
-            self._frontend.access.record(exchange, self.client_of(exchange.head))
+            self._frontend.access.record(exchange, self.identity.address(exchange.head))
 
     def _cut_short(self, exchange: Exchange) -> None:
         """The answer broke off: the client must not take what it got for the whole."""
@@ -366,8 +318,8 @@ class ClientSession:
         reply = last_hop_answer(head, close, frontend.answers.fields())
         self._stream.write(reply)
         if frontend.access is not None:
-            refusal = Refusal(200, "Max-Forwards is 0", self._request_id(head), len(reply))
-            frontend.access.refused(refusal, self.client_of(head), head)
+            refusal = Refusal(200, "Max-Forwards is 0", self.identity.request_id(head), len(reply))
+            frontend.access.refused(refusal, self.identity.address(head), head)
         if close:
             await self._end(unread=bool(head.length or self._stream.buffer))
         return not close
@@ -379,7 +331,7 @@ class ClientSession:
         """
         frontend = self._frontend
         frontend.refused[status] += 1
-        request_id = self._request_id(head)
+        request_id = self.identity.request_id(head)
         self._requests += 1
         over = frontend.stopping or self._requests >= frontend.settings.keepalive_requests
         keep_alive = status == 404 and head is not None and head.keep_alive and not head.length and not over
@@ -387,7 +339,7 @@ class ClientSession:
         self._stream.write(reply)
         if frontend.access is not None:
             refusal = Refusal(status, message, request_id, len(reply))
-            frontend.access.refused(refusal, self.client_of(head), head)
+            frontend.access.refused(refusal, self.identity.address(head), head)
         if status == 408:
             self._stream.close()  # whoever holds connections by dribbling is not waited for again
         elif not keep_alive:

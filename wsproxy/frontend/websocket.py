@@ -34,7 +34,7 @@ async def open_websocket(
     Then `exchange` says how it went, as for any request. Raises BrokenResourceError when the client is gone.
     """
     totals = relays.totals
-    peer = session.peer
+    peer = session.identity.peer
     if _origin_refused(exchange.head, relays):
         totals.handshakes["origin"] += 1
         exchange.failure = ORIGIN_REFUSED
@@ -103,9 +103,9 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
         relay: Relay = resumable
     else:
         relay = Relay(exchange.client, upstream, backend, relays, frontend)
-    relay.peer = session.peer
+    relay.peer = session.identity.peer
     if frontend.access is not None:
-        relay.access_entry = frontend.access.opened(exchange, session.client_of(exchange.head))
+        relay.access_entry = frontend.access.opened(exchange, session.identity.address(exchange.head))
     if inspected is not None:
         relay.inspect(*inspected)
     return relay

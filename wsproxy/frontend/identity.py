@@ -1,0 +1,50 @@
+"""Who a connection's client is, for the backend, for logs, and for the id that each of its requests has.
+
+Knows the peer and what the frontend believes of its claims.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wsproxy.http.forwarded import believed_request_id, client_address, identity_fields
+from wsproxy.http.messages import RequestHead
+
+if TYPE_CHECKING:
+    from wsproxy.frontend.frontend import Frontend
+
+
+class ClientIdentity:
+    """One peer on one frontend. peer: its address, or that which a PROXY header announced."""
+
+    __slots__ = ("_authority", "_frontend", "_lines", "peer")
+
+    def __init__(self, peer: str, frontend: Frontend) -> None:
+        self.peer = peer
+        self._frontend = frontend
+        self._authority = self._lines = b""
+
+    def address(self, head: RequestHead | None) -> str:
+        """The client's address, for people: behind proxies that are trusted, as they tell it."""
+        if head is None or head.claims is None:
+            return self.peer
+        return client_address(head.claims, self.peer, self._frontend.settings.trusted_proxies)
+
+    def request_id(self, head: RequestHead | None) -> bytes:
+        """A trusted peer's id for the request, or a fresh one."""
+        fresh = self._frontend.next_request_id()
+        if head is None or head.claims is None:
+            return fresh
+        return believed_request_id(head.claims, self.peer, self._frontend.settings.trusted_proxies, fresh)
+
+    def lines(self, head: RequestHead, request_id: bytes) -> bytes:
+        """What the backend is told of the client; all but the id is the same for all requests of most connections."""
+        if head.claims is None and self._authority == head.authority and self._lines:
+            return b"%bX-Request-ID: %b\r\n" % (self._lines, request_id)
+        frontend = self._frontend
+        trusted = frontend.settings.trusted_proxies
+        lines = identity_fields(head.claims, self.peer, frontend.scheme, head.authority, trusted, request_id)
+        if head.claims is None:
+            self._authority = head.authority
+            self._lines = lines[: lines.index(b"X-Request-ID: ")]
+        return lines
