@@ -52,7 +52,6 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
         routes=tuple(_route(section, parsed) for section in parsed.values() if section.kind.name in ROUTE_KINDS),
         groups=tuple(_group(section, name) for section in parsed.values() if (name := group_name(section)) is not None),
         admin=None if admin is None else _admin(admin),
-        admin=None if admin is None else _admin(admin),
         log=LogSettings() if log is None else _log(log),
     )
 
@@ -71,11 +70,6 @@ def _frontend(section: ParsedSection) -> FrontendSettings:
 def _log(section: ParsedSection) -> LogSettings:
     access = section.get("access")
     return LogSettings(access_place="" if access is None else str(access.place), **section.fields(LOG))
-
-
-def _admin(section: ParsedSection) -> AdminSettings:
-    port = section.get("port")
-    return AdminSettings(place=str(section.place if port is None else port.place), **section.fields(ADMIN))
 
 
 def _admin(section: ParsedSection) -> AdminSettings:
