@@ -101,6 +101,24 @@ async def test_a_client_that_leaves_on_the_way_ends_the_attempt() -> None:
 
 
 @in_loop
+async def test_a_client_that_leaves_with_the_whole_answer_is_not_one_that_left_early() -> None:
+    exchange = Client().exchange
+    exchange.begin()
+    exchange.finish()
+    exchange.abandon()
+    assert (exchange.abandoned, exchange.failure) == (None, None)
+
+
+@in_loop
+async def test_a_client_that_leaves_between_two_attempts_is_one_that_left() -> None:
+    exchange = Client().exchange
+    exchange.begin()
+    exchange.fail(NO_BACKEND)
+    exchange.abandon()
+    assert exchange.abandoned is exchange.failure is CLIENT_LEFT
+
+
+@in_loop
 async def test_a_request_without_a_body_can_always_be_sent_again() -> None:
     exchange = Client().exchange
     assert exchange.replayable

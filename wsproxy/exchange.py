@@ -217,9 +217,11 @@ class Exchange:
     def abandon(self, why: Failure = CLIENT_LEFT) -> None:
         """Nobody waits for the answer: whoever holds the exchange lets go of it, and it fails with `why`.
 
-        Safe to call twice: the first reason stands.
+        Safe to call twice: the first reason stands. One that was answered whole stays so, though the session may not
+        have seen it yet: a client that closes at once has left nothing undone.
         """
-        if self.abandoned is not None:
+        is_answered_whole = self._done is not None and self._done.done() and self.failure is None
+        if self.abandoned is not None or is_answered_whole:
             return
         self.abandoned = why
         if (holder := self.holder) is not None:
