@@ -585,3 +585,28 @@ def test_the_queue_is_one_of_exchanges_and_workers_are_known_by_identity() -> No
         assert Worker(made.pool) != Worker(made.pool)
 
     run(main)
+
+
+@in_loop
+async def test_one_connection_at_a_time_shows_whether_the_server_keeps_them() -> None:
+    async with running() as it:
+        first, second, third = [await it.pool.connect(1.0) for _ in range(3)]
+        assert it.pool.try_out(first)
+        assert not it.pool.try_out(second)
+        it.upstream.transports[0].end()
+        assert first.stream.closed
+        assert not it.pool.try_out(second)  # it is known now
+        sweep(it.deadlines, 1000.0)
+        assert it.pool.try_out(second)  # and was forgotten
+        sweep(it.deadlines, 1002.0)
+        assert second.stream.closed
+        assert not it.pool.try_out(third)
+        third.close()
+
+
+@in_loop
+async def test_a_pool_that_ends_ends_its_trial() -> None:
+    async with running() as it:
+        connection = await it.pool.connect(1.0)
+        assert it.pool.try_out(connection)
+    assert connection.stream.closed

@@ -102,6 +102,7 @@ def test_every_available_key() -> None:
     response_timeout = 500ms
     retries = 0
     preserve_host = yes
+    pass_trailers = yes
     [websocket:chat]
     frontend = frontend
     server2 = unix:chat.sock
@@ -168,6 +169,7 @@ def test_every_available_key() -> None:
             response_timeout_s=0.5,
             retries=0,
             preserve_host=True,
+            pass_trailers=True,
         ),
         RouteSettings("websocket:chat", "websocket", "websocket:chat", frontend="frontend"),
     )

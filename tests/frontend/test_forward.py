@@ -111,6 +111,31 @@ async def test_a_verdict_under_way_is_waited_for() -> None:
 
 
 @in_loop
+async def test_retries_stay_within_the_groups_budget() -> None:
+    async with running("a", "b") as it:
+        for upstream in it.upstreams.values():
+            upstream.always = b""
+        attempts = 0
+        for _ in range(100):
+            client = Client()
+            await forward(client.exchange, route(it, retries=1))
+            assert client.status == 502
+            attempts += client.exchange.attempts
+        assert 100 + 30 <= attempts <= 100 + 30 + 20  # the floor of a window, and a fifth of the traffic
+
+
+@in_loop
+async def test_what_costs_nothing_is_not_bound_by_the_budget() -> None:
+    async with running("a", "b") as it:
+        it.upstreams["a"].refusing = True
+        it.upstreams["b"].always = ANSWER
+        for _ in range(100):
+            client = Client()
+            await forward(client.exchange, route(it, retries=0))
+            assert (client.status, client.exchange.attempts) == (200, 2)
+
+
+@in_loop
 async def test_a_client_that_leaves_ends_it() -> None:
     async with running("a", "b") as it:
         client = Client()

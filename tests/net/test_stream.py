@@ -408,3 +408,91 @@ def test_reading_resumes_below_the_high_water_mark_and_not_before() -> None:
         assert not transport.is_reading(), "a lost connection is left alone"
 
     run(main)
+
+
+linux = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux says what became of a connection")
+
+
+@asynccontextmanager
+async def stream_of_a_socket() -> AsyncIterator[tuple[socket.socket, Stream]]:
+    """A stream whose peer is a plain socket."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()) as peer:
+        accepted, _ = listening.accept()
+        _, stream = await loop.connect_accepted_socket(lambda: Stream(loop), accepted)
+        try:
+            yield peer, stream
+        finally:
+            stream.abort()
+            await settle()
+
+
+@Both
+@linux
+def test_an_end_that_came_with_the_last_bytes_is_known_by_its_packet(uvloop: bool) -> None:
+    async def main() -> None:
+        async with stream_of_a_socket() as (peer, stream):
+            peer.send(b"last", socket.MSG_MORE)
+            peer.shutdown(socket.SHUT_WR)
+            await until(lambda: stream.eof)
+            assert stream.buffer == b"last"
+            assert stream.end_delay_s() == 0
+            assert not stream.is_reset
+
+    anyio.run(main, backend_options={"use_uvloop": uvloop})
+
+
+@Both
+@linux
+def test_an_end_that_came_later_is_known_too(uvloop: bool) -> None:
+    async def main() -> None:
+        async with stream_of_a_socket() as (peer, stream):
+            peer.send(b"last")
+            await asyncio.sleep(0.03)  # the time between the two is what is measured
+            peer.shutdown(socket.SHUT_WR)
+            await until(lambda: stream.eof)
+            assert 0.015 < stream.end_delay_s() < 10
+
+    anyio.run(main, backend_options={"use_uvloop": uvloop})
+
+
+@Both
+@linux
+def test_a_reset_behind_an_end_shows_when_it_is_looked_for(uvloop: bool) -> None:
+    async def main() -> None:
+        async with stream_of_a_socket() as (peer, stream):
+            peer.close()
+            await until(lambda: stream.eof)
+            assert not stream.is_reset
+            stream.write(b"nobody reads this")
+            await until(lambda: stream.is_reset)
+
+    anyio.run(main, backend_options={"use_uvloop": uvloop})
+
+
+@Both
+def test_what_waits_in_the_kernel_makes_a_stream_not_quiet(uvloop: bool) -> None:
+    async def main() -> None:
+        async with stream_of_a_socket() as (peer, stream):
+            await settle()
+            assert stream.is_quiet()
+            peer.send(b"news")
+            assert not stream.is_quiet()
+            assert await stream.receive() == b"news"
+            assert stream.is_quiet()
+            peer.shutdown(socket.SHUT_WR)
+            assert not stream.is_quiet()
+
+    anyio.run(main, backend_options={"use_uvloop": uvloop})
+
+
+def test_what_is_no_socket_says_nothing() -> None:
+    async def main() -> None:
+        stream, _ = make_stream()
+        assert stream.is_quiet()
+        assert stream.end_delay_s() == float("inf")
+        assert not stream.is_reset
+        stream.abort()
+        assert stream.is_reset
+
+    run(main)

@@ -84,8 +84,8 @@ class UpstreamConnection:
     def _hung_up(self) -> None:
         """An idle connection that the server has ended is closed at once, not when it is next looked at."""
         if self.exchange is None:
-            self.stream.close()
             self.was_ended()
+            self.close()
         else:
             self.reusable = False
 
