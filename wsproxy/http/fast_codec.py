@@ -44,13 +44,14 @@ _request_decisions: Final = re.compile(
 _HOST, _CONNECTION, _CONTENT_LENGTH, _TRANSFER_ENCODING, _UPGRADE, _CLAIM, _EXPECT, _DROPPED = range(1, 9)
 
 _response_decisions: Final = re.compile(
-    rb"\r\n(?=[CcHhKkPpTtUu])(?:" + _LENGTH + rb"|(?i:connection): ((?i:keep-alive|close))"
+    rb"\r\n(?=[CcDdHhKkPpTtUu])(?:" + _LENGTH + rb"|(?i:connection): ((?i:keep-alive|close))"
     rb"|" + _CODING + rb"|(?i:keep-alive): ([^\r]++)"
     rb"|((?i:upgrade|te|proxy-(?:connection|authenticate|authorization)|http2-settings): [^\r]++)"
     rb"|((?i:connection|content-length|transfer-encoding|trailer): [^\r]++)"
+    rb"|((?i:date)): [^\r]++"
     rb")(?=\r)"
 ).finditer
-_R_LENGTH, _R_CONNECTION, _R_TRANSFER_ENCODING, _R_KEEP_ALIVE, _R_DROPPED = range(1, 6)
+_R_LENGTH, _R_CONNECTION, _R_TRANSFER_ENCODING, _R_KEEP_ALIVE, _R_DROPPED, _, _R_DATE = range(1, 8)
 
 
 def parse_request(raw_head: bytes, limits: HeadLimits) -> RequestHead | None:
@@ -104,13 +105,12 @@ def parse_request(raw_head: bytes, limits: HeadLimits) -> RequestHead | None:
         position = field.end()
     if not authority or (expect and not length):
         return None
-    kept.append(raw_head[position:])
     return RequestHead(
         method,
         target,
         1,
         authority,
-        b"".join(kept)[2:-2],
+        _joined(kept, raw_head, position),
         length or 0,
         connection != b"close",
         expect != b"",
@@ -128,6 +128,7 @@ def parse_response(raw_head: bytes, method: bytes) -> ResponseHead | None:
     connection = b""
     timeout_s: float | None = None
     length: int | None = None
+    has_date = False
     kept = []
     position = match.end(2)
     for field in _response_decisions(raw_head, position):
@@ -136,6 +137,9 @@ def parse_response(raw_head: bytes, method: bytes) -> ResponseHead | None:
             if length is not None:
                 return None
             length = int(field[_R_LENGTH])
+            continue
+        if kind == _R_DATE:
+            has_date = True
             continue
         if kind == _R_CONNECTION:
             if connection:
@@ -163,8 +167,16 @@ def parse_response(raw_head: bytes, method: bytes) -> ResponseHead | None:
     elif length is None:
         length = UNTIL_CLOSE
         keep_alive = False
+    fields = _joined(kept, raw_head, position)
+    return ResponseHead(status, match[2], 1, fields, length, keep_alive, timeout_s, has_date=has_date)
+
+
+def _joined(kept: list[bytes], raw_head: bytes, position: int) -> bytes:
+    """The block of fields: what was kept before `position`, and all behind it, but for the ends of its lines."""
+    if not kept:  # nothing was cut out, which is usual
+        return raw_head[position + 2 : -2]
     kept.append(raw_head[position:])
-    return ResponseHead(status, match[2], 1, b"".join(kept)[2:-2], length, keep_alive, timeout_s)
+    return b"".join(kept)[2:-2]
 
 
 def _with_claim(claims: dict[bytes, bytes] | None, name: bytes, value: bytes) -> dict[bytes, bytes]:

@@ -133,10 +133,11 @@ class ResponseHead:
         keep_alive_timeout_s: float | None = None,
         upgrade: bytes = b"",
         trailer: bytes = b"",
+        has_date: bool | None = None,
     ) -> None:
         self.status = status
         self.reason = reason
-        self.has_date = b"\nDate: " in fields or _date_line(fields) is not None
+        self.has_date = _date_line(fields) is not None if has_date is None else has_date
         self.minor_version = minor_version
         self.fields = fields
         self.length = length
