@@ -20,6 +20,8 @@ class Holder:
 class Body:
     replayable = False
     complete = drained = False
+    read_bytes = 0
+    trailers = b""
     rewound = 0
 
     def take_buffered(self) -> bytes:

@@ -61,6 +61,7 @@ class Body:
         self.rewound = 0
         self.replayable = True
         self.trailers = b""
+        self.read_bytes = 0
         self.reading = asyncio.Event()
 
     @property
@@ -316,6 +317,22 @@ def test_after_an_end_behind_an_answer_unsafe_requests_get_new_connections() -> 
         await carry(upstream, *clients)
         assert [client.status for client in clients] == [200] * 4
         assert [transport.sent.count(b"HTTP/1.1") for transport in upstream.transports] == [3, 1, 1]
+
+    run(main)
+
+
+def test_a_client_that_leaves_says_nothing_about_the_server() -> None:
+    async def main() -> None:
+        upstream = UpstreamDialer(ANSWER, ANSWER)
+        first, second, leaver, last = Client(), Client(), Client(), Client(method=b"POST")
+        carried = asyncio.ensure_future(carry(upstream, first, second, leaver, last))
+        await until(lambda: len(upstream.requests) == 3)
+        leaver.leave()
+        await until(lambda: len(upstream.requests) == 4)
+        upstream.answer()
+        home = await carried
+        assert (leaver.status, last.status) == (499, 200)
+        assert home.persistence.may_reuse(home.deadlines.now, 0.0, 1)
 
     run(main)
 
