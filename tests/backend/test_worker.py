@@ -328,6 +328,7 @@ def test_a_client_that_leaves_says_nothing_about_the_server() -> None:
         carried = asyncio.ensure_future(carry(upstream, first, second, leaver, last))
         await until(lambda: len(upstream.requests) == 3)
         leaver.leave()
+        upstream.pending.clear()
         await until(lambda: len(upstream.requests) == 4)
         upstream.answer()
         home = await carried

@@ -152,11 +152,14 @@ class Worker:
     async def _attempt(self, exchange: Exchange) -> Failure | None:
         connection = self._connection
         if connection is not None:
-            if self._may_reuse(connection, exchange):
+            # Without a body and idempotent it can be sent again, if the server ends the connection just now.
+            usual = exchange.body is None and exchange.head.method in IDEMPOTENT
+            if connection.is_fresh() and (usual or self._may_carry_once(connection)):
                 failure = await self._over(connection, exchange, reused=True)
-                if failure is not None and failure.retry is Retry.FRESH:
-                    connection.was_ended()
-                if failure is None or exchange.abandoned or failure.retry is not Retry.FRESH or not is_safe(exchange):
+                if failure is None or exchange.abandoned or failure.retry is not Retry.FRESH:
+                    return failure
+                connection.was_ended()
+                if not is_safe(exchange):
                     return failure
                 self._home.totals.stale += 1
                 exchange.rewind()  # the server closed a connection that we were about to use: once more, on a new one
@@ -176,15 +179,9 @@ class Worker:
             return exchange.abandoned
         return await self._over(connection, exchange, reused=False)
 
-    def _may_reuse(self, connection: UpstreamConnection, exchange: Exchange) -> bool:
-        """Whether `exchange` may go over the connection as it is; one that is put on trial is dropped from here.
-
-        Without a body and idempotent, it is sent again if the server ends the connection just now. Any other might not
-        be, so it goes only where the server is known to keep connections.
-        """
-        if not connection.is_fresh():
-            return False
-        if (exchange.body is None and exchange.head.method in IDEMPOTENT) or connection.may_carry_once():
+    def _may_carry_once(self, connection: UpstreamConnection) -> bool:
+        """Whether a request that may not be sent again can go over it; one that goes on trial is no longer ours."""
+        if connection.may_carry_once():
             return True
         if self._home.try_out(connection):
             self._connection = None
