@@ -13,10 +13,10 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
 from wsproxy.admin.control import (
+    AbsentError,
     ConflictError,
     ControlError,
     Leaving,
-    NotBuiltError,
     ReloadReport,
     Selection,
     Switches,
@@ -192,12 +192,12 @@ class ApplicationControl:
 
     async def purge_cache(self) -> int:
         """There is none."""
-        raise NotBuiltError("there is no cache")
+        raise AbsentError("there is no cache")
 
     async def switch(self, monitoring: bool | None, scaling: bool | None) -> Switches:
         """Monitoring can be switched; of scaling there is none."""
         if scaling is not None:
-            raise NotBuiltError("there is no scaling")
+            raise AbsentError("there is no scaling")
         if monitoring is not None:
             self._monitoring = monitoring
         return Switches(self._monitoring)

@@ -30,7 +30,8 @@ async def chat(clients: int, lines: str = "") -> AsyncIterator[tuple[Caller, lis
             administered(http_route(port, section="websocket", lines=f"server1_name = chat-1\n{lines}"))
         )
         url = f"ws://127.0.0.1:{caller.proxy.port}/"
-        yield caller, [await stack.enter_async_context(connect(url, proxy=None, compression=None)) for _ in range(clients)]
+        clients_of = [connect(url, proxy=None, compression=None) for _ in range(clients)]
+        yield caller, [await stack.enter_async_context(client) for client in clients_of]
 
 
 async def close_code(websocket: ClientConnection) -> int | None:
@@ -56,16 +57,19 @@ async def test_status_has_the_shape_that_users_know() -> None:
 
 @in_loop
 async def test_a_server_is_added_and_gets_requests() -> None:
-    async with RawServer(ok(b"first")) as first, RawServer(ok(b"second")) as second:
-        async with administered(http_route(first.port, lines="algorithm = round-robin")) as caller:
-            url = f"http://127.0.0.1:{second.port}"
-            answer = (await caller.post("/backends", {"url": url}, expect=201)).json()
-            assert answer["backend"]["url"] == url
-            assert answer["backend"]["added"]
-            assert "kept across reloads" in answer["note"]
-            bodies = {(await fetch(caller.proxy.port)).body for _ in range(4)}
-            assert bodies == {b"first", b"second"}
-            assert (await caller.get("/status")).json()["total_backends"] == 2
+    async with (
+        RawServer(ok(b"first")) as first,
+        RawServer(ok(b"second")) as second,
+        administered(http_route(first.port, lines="algorithm = round-robin")) as caller,
+    ):
+        url = f"http://127.0.0.1:{second.port}"
+        answer = (await caller.post("/backends", {"url": url}, expect=201)).json()
+        assert answer["backend"]["url"] == url
+        assert answer["backend"]["added"]
+        assert "kept across reloads" in answer["note"]
+        bodies = {(await fetch(caller.proxy.port)).body for _ in range(4)}
+        assert bodies == {b"first", b"second"}
+        assert (await caller.get("/status")).json()["total_backends"] == 2
 
 
 @in_loop
@@ -104,32 +108,38 @@ async def test_a_removed_server_finishes_what_it_has() -> None:
         await held
         await wire.send(ok(b"late"))
 
-    async with RawServer(slow) as first, RawServer(ok()) as second:
-        async with administered(http_route(first.port, second.port, lines="algorithm = round-robin")) as caller:
-            answer = asyncio.ensure_future(fetch(caller.proxy.port))
-            await eventually(lambda: first.opened == 1)
-            gone = (await caller.delete("/backends", {"url": f"http://127.0.0.1:{first.port}"})).json()
-            assert gone["left"] == {"requests": 1, "websockets": 0}
-            assert [each["url"] for each in gone["backends"]] == [f"http://127.0.0.1:{second.port}"]
-            assert (await fetch(caller.proxy.port)).body == b"fine"
-            held.set_result(None)
-            assert (await answer).body == b"late"
-            await caller.delete("/backends", {"url": f"http://127.0.0.1:{first.port}"}, expect=404)
+    async with (
+        RawServer(slow) as first,
+        RawServer(ok()) as second,
+        administered(http_route(first.port, second.port, lines="algorithm = round-robin")) as caller,
+    ):
+        answer = asyncio.ensure_future(fetch(caller.proxy.port))
+        await eventually(lambda: first.opened == 1)
+        gone = (await caller.delete("/backends", {"url": f"http://127.0.0.1:{first.port}"})).json()
+        assert gone["left"] == {"requests": 1, "websockets": 0}
+        assert [each["url"] for each in gone["backends"]] == [f"http://127.0.0.1:{second.port}"]
+        assert (await fetch(caller.proxy.port)).body == b"fine"
+        held.set_result(None)
+        assert (await answer).body == b"late"
+        await caller.delete("/backends", {"url": f"http://127.0.0.1:{first.port}"}, expect=404)
 
 
 @in_loop
 async def test_a_disabled_server_gets_nothing_until_it_is_enabled() -> None:
-    async with RawServer(ok(b"first")) as first, RawServer(ok(b"second")) as second:
-        async with administered(http_route(first.port, second.port, lines="algorithm = round-robin")) as caller:
-            name = {"backend": f"127.0.0.1:{first.port}"}
-            answer = (await caller.post("/backends/disable", name)).json()
-            assert answer["backend"]["state"] == "disabled"
-            status = (await caller.get("/status")).json()
-            assert (status["total_backends"], status["active_backends"]) == (2, 1)
-            assert {(await fetch(caller.proxy.port)).body for _ in range(4)} == {b"second"}
-            assert (await caller.post("/backends/enable", name)).json()["backend"]["state"] == "up"
-            assert {(await fetch(caller.proxy.port)).body for _ in range(4)} == {b"first", b"second"}
-            await caller.post("/backends/disable", {"backend": "nobody"}, expect=404)
+    async with (
+        RawServer(ok(b"first")) as first,
+        RawServer(ok(b"second")) as second,
+        administered(http_route(first.port, second.port, lines="algorithm = round-robin")) as caller,
+    ):
+        name = {"backend": f"127.0.0.1:{first.port}"}
+        answer = (await caller.post("/backends/disable", name)).json()
+        assert answer["backend"]["state"] == "disabled"
+        status = (await caller.get("/status")).json()
+        assert (status["total_backends"], status["active_backends"]) == (2, 1)
+        assert {(await fetch(caller.proxy.port)).body for _ in range(4)} == {b"second"}
+        assert (await caller.post("/backends/enable", name)).json()["backend"]["state"] == "up"
+        assert {(await fetch(caller.proxy.port)).body for _ in range(4)} == {b"first", b"second"}
+        await caller.post("/backends/disable", {"backend": "nobody"}, expect=404)
 
 
 @in_loop
@@ -253,11 +263,11 @@ async def test_the_configuration_is_shown_without_the_token() -> None:
 @in_loop
 async def test_what_there_is_not_is_said() -> None:
     async with RawServer(ok()) as server, administered(http_route(server.port)) as caller:
-        await caller.post("/cache/purge", {}, expect=501)
-        await caller.post("/switches", {"scaling": True}, expect=501)
+        await caller.post("/cache/purge", {}, expect=409)
+        await caller.post("/switches", {"scaling": True}, expect=409)
         assert (await caller.post("/switches", {"monitoring": False})).json()["monitoring"] is False
         assert (await caller.get("/switches")).json() == {"monitoring": False, "scaling": None}
-        assert (await caller.post("/reload", expect=422)).json()["problems"] == ["this configuration came from no file"]
+        assert (await caller.post("/reload", expect=409)).json()["problems"] == ["this configuration came from no file"]
         await caller.get("/nowhere", expect=404)
         assert (await caller.client.put("/status")).headers["allow"] == "GET, HEAD"
 

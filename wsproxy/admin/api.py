@@ -155,7 +155,7 @@ class Api:
 
     async def _reload(self, given: Arguments) -> Answer:
         report = await self._control.reload(dry_run=given.get("dry_run") == "1")
-        return Answer.json(asdict(report), 422 if report.problems else 200)
+        return Answer.json(asdict(report), 409 if report.problems else 200)
 
 
 def status_of(snapshot: Snapshot) -> dict[str, Any]:

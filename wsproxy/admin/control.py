@@ -31,10 +31,8 @@ class ConflictError(ControlError):
     status = 409
 
 
-class NotBuiltError(ControlError):
-    """This proxy has nothing of the kind (no cache, no scaling)."""
-
-    status = 501
+class AbsentError(ConflictError):
+    """This proxy runs without what was asked for (a cache, scaling)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +128,11 @@ class Control(Protocol):
         ...
 
     async def purge_cache(self) -> int:
-        """Forget all answers that are kept; how many they were. NotBuiltError without a cache."""
+        """Forget all answers that are kept; how many they were. AbsentError without a cache."""
         ...
 
     async def switch(self, monitoring: bool | None, scaling: bool | None) -> Switches:
-        """Switch on or off what is not None. NotBuiltError for what is not there."""
+        """Switch on or off what is not None. AbsentError for what is not there."""
         ...
 
     async def reload(self, dry_run: bool) -> ReloadReport:

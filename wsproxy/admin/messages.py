@@ -18,6 +18,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """RFC 9110 section 9.2.1: no side effects."""
 
 
+MOST_PARAMETERS = 16
+
+
 class RefusalError(Exception):
     """The request is answered with `status` and a reason; `fields` are more lines of the answer."""
 
@@ -47,8 +50,16 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The parameters; of equal names the last counts."""
-        return dict(parse_qsl(self.head.target.decode("latin-1").partition("?")[2], keep_blank_values=True))
+        """The parameters. Raises RefusalError for one that comes twice, or for more than anybody needs."""
+        written = self.head.target.decode("latin-1").partition("?")[2]
+        try:
+            pairs = parse_qsl(written, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        except ValueError:
+            raise RefusalError(400, "too many parameters") from None
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            raise RefusalError(400, "a parameter comes twice")
+        return values
 
     def field(self, name: bytes) -> str | None:
         """The value of a field; the first where there are several."""

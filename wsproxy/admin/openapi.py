@@ -48,8 +48,8 @@ def _usual(endpoint: Endpoint) -> dict[int, Schema | None]:
         usual.update({401: ERROR, 403: ERROR})
     if endpoint.takes is not None:
         usual.update({400: ERROR, 413: ERROR, 415: ERROR})
-    elif not endpoint.query:
-        usual[400] = ERROR  # a parameter where none is known
+    else:
+        usual.update({400: ERROR, 414: ERROR})  # parameters that are none, or too long
     return usual
 
 
