@@ -333,7 +333,7 @@ def test_a_client_that_leaves_says_nothing_about_the_server() -> None:
         upstream.answer()
         home = await carried
         assert (leaver.status, last.status) == (499, 200)
-        assert home.persistence.may_reuse(home.deadlines.now, 0.0, 1)
+        assert home.persistence.is_unknown(home.deadlines.now)
 
     run(main)
 
