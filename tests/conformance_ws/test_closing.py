@@ -7,7 +7,7 @@ import pytest
 from tests.conformance_ws.bench import Bench
 from tests.conformance_ws.wire import CLOSE, MASK, PING, TEXT, close, frame
 
-END_S = 2.0
+END_S = 2.5
 """How soon TCP has to end once the closing handshake is done."""
 
 WAYS = pytest.mark.parametrize("from_client", [True, False], ids=["by client", "by upstream"])

@@ -10,7 +10,7 @@ import pytest
 from tests.conformance_ws.bench import SWITCH, Bench, Pair, request
 from tests.conformance_ws.wire import BINARY, CLOSE, CONTINUATION, MASK, PING, TEXT, Frame, Wire, frame
 
-SOON_S = 1.5
+SOON_S = 2.5
 """A second, and what a busy machine adds."""
 
 WAYS = pytest.mark.parametrize("of_client", [True, False], ids=["client lost", "upstream lost"])

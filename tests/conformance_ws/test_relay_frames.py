@@ -195,9 +195,10 @@ def test_idle_websocket_stays_open(bench: Bench) -> None:
 
 def read_up_to_data(wire: Wire, mask: bytes | None) -> tuple[list[bytes], bytes]:
     """The payloads of the proxy's own pings, each answered, up to the first data frame; and that frame's payload."""
-    pings = []
+    pings: list[bytes] = []
     while (came := wire.read_frame()).opcode == PING:
         pings.append(came.payload)
+        assert len(pings) < 30, "only pings come"
         wire.send(frame(PONG, came.payload, mask))
     return pings, came.payload
 

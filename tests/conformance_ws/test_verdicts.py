@@ -34,7 +34,8 @@ from tests.conformance_ws.wire import (
 Frames = list[bytes]
 BYE = close(1000, b"", MASK)
 ECHO = b""
-"""Stands where a client waits for the next frame: servers may drop echoes that are not sent when a Close comes."""
+"""Stands where a client waits for the next frame: servers may drop echoes that are not sent when a Close comes, and
+reset a connection on which more comes behind their own."""
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 
@@ -63,24 +64,25 @@ def pings() -> Iterator[tuple[str, Frames]]:
 def reserved() -> Iterator[tuple[str, Frames]]:
     """Groups 3 and 4: reserved bits and opcodes, alone and behind good messages."""
     for bits in range(1, 8):
-        yield f"3 RSV {bits}", [f(TEXT, b"good"), ECHO, f(TEXT, b"bad", first=8 | bits), f(PING), BYE]
+        yield f"3 RSV {bits}", [f(TEXT, b"good"), ECHO, f(TEXT, b"bad", first=8 | bits), ECHO, f(PING), BYE]
     yield "3.6 RSV on a close", [f(CLOSE, b"\x03\xe8", first=0xE)]
     for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15):
-        yield f"4 opcode {opcode}", [f(TEXT, b"good"), ECHO, f(opcode, b"bad"), f(PING), BYE]
-        yield f"4 opcode {opcode} empty", [f(opcode), f(PING)]
+        yield f"4 opcode {opcode}", [f(TEXT, b"good"), ECHO, f(opcode, b"bad"), ECHO, f(PING), BYE]
+        yield f"4 opcode {opcode} empty", [f(opcode), ECHO, f(PING)]
 
 
 def fragmentation() -> Iterator[tuple[str, Frames]]:
     """Group 5: fragments, and what may and may not stand between them."""
     start, middle, end = f(TEXT, b"one", first=0), f(CONTINUATION, b"two", first=0), f(CONTINUATION, b"three")
-    yield "5.1 ping in fragments", [f(PING, b"a", first=0), f(CONTINUATION, b"b"), BYE]
-    yield "5.2 pong in fragments", [f(PONG, b"a", first=0), f(CONTINUATION, b"b"), BYE]
+    yield "5.1 ping in fragments", [f(PING, b"a", first=0), f(CONTINUATION, b"b"), ECHO, BYE]
+    yield "5.2 pong in fragments", [f(PONG, b"a", first=0), f(CONTINUATION, b"b"), ECHO, BYE]
     yield "5.3 two fragments", [start, end, ECHO, BYE]
     yield "5.6 ping between", [start, f(PING, b"!"), end, ECHO, ECHO, BYE]
-    yield "5.9 continuation of nothing", [f(CONTINUATION, b"x"), f(TEXT, b"y"), BYE]
-    yield "5.12 unfinished continuation of nothing", [f(CONTINUATION, b"x", first=0), f(TEXT, b"y"), BYE]
-    yield "5.15 continuation behind a message", [start, end, ECHO, f(CONTINUATION, b"x", first=0), f(TEXT, b"y"), BYE]
-    yield "5.18 message inside", [start, f(TEXT, b"x"), BYE]
+    yield "5.9 continuation of nothing", [f(CONTINUATION, b"x"), f(TEXT, b"y"), ECHO, BYE]
+    yield "5.12 unfinished continuation of nothing", [f(CONTINUATION, b"x", first=0), f(TEXT, b"y"), ECHO, BYE]
+    stray = f(CONTINUATION, b"x", first=0)
+    yield "5.15 continuation behind a message", [start, end, ECHO, stray, f(TEXT, b"y"), ECHO, BYE]
+    yield "5.18 message inside", [start, f(TEXT, b"x"), ECHO, BYE]
     yield "5.19 pings between three", [start, middle, f(PING, b"1"), middle, f(PING, b"2"), end, ECHO, ECHO, ECHO, BYE]
     yield "5 empty fragments", [f(TEXT, b"", first=0), f(CONTINUATION, b"", first=0), f(CONTINUATION), ECHO, BYE]
     yield "5 close between", [start, BYE]
@@ -132,7 +134,7 @@ def closing() -> Iterator[tuple[str, Frames]]:
 
 def wire_form() -> Iterator[tuple[str, Frames]]:
     """What Autobahn has no number for: lengths and masks."""
-    yield "unmasked", [frame(TEXT, b"x"), BYE]
+    yield "unmasked", [frame(TEXT, b"x"), ECHO, BYE]
     yield "unmasked close", [close(1000)]
     yield "16 bits for 5", [f(TEXT, b"hello", width=16), ECHO, BYE]
     yield "64 bits for 5", [f(TEXT, b"hello", width=64), ECHO, BYE]
