@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsproxy.http.chunked import LAST_CHUNK, TRAILER_BYTES, ChunkedDecoder, encode_chunk
+from wsproxy.http.chunked import LAST_CHUNK, TRAILER_BYTES, ChunkedDecoder, encode_chunk, encode_last_chunk
 from wsproxy.http.messages import MalformedBodyError
 
 GOOD = [
@@ -131,3 +131,11 @@ def test_encode() -> None:
     assert encode_chunk(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"
     assert encode_chunk(b"") == b""
     assert decode([encode_chunk(b"abc"), encode_chunk(b""), LAST_CHUNK]) == (b"abc", b"", b"")
+
+
+def test_the_last_chunk_with_and_without_trailers() -> None:
+    assert encode_last_chunk(b"") == LAST_CHUNK
+    decoder = ChunkedDecoder()
+    assert decoder.feed(encode_chunk(b"abc") + encode_last_chunk(b"X: y\r\n")) == b"abc"
+    assert decoder.complete
+    assert decoder.trailers == b"X: y\r\n"

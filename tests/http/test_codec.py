@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from wsproxy.http.codec import encode_request, encode_response, read_request_head, read_response_head, with_host
+from wsproxy.http.codec import (
+    encode_request,
+    encode_response,
+    read_request_head,
+    read_response_head,
+    with_host,
+    with_trailer,
+    with_via,
+)
 from wsproxy.http.messages import (
     CHUNKED,
     HeadLimits,
@@ -186,6 +194,17 @@ def test_host_replaced(fields: bytes) -> None:
     head = request(fields=fields)
     with_host(head, b"backend:9001")
     assert (head.fields, head.authority) == (b"Host: backend:9001\r\nA: b\r\n", b"a")
+
+
+def test_announced_trailers_stand_at_the_end_of_a_written_head() -> None:
+    written = with_trailer(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", b"X, Y")
+    assert written == b"HTTP/1.1 200 OK\r\nA: b\r\nTrailer: X, Y\r\n\r\n"
+
+
+def test_via_is_added_to_a_copy() -> None:
+    head = ResponseHead(200, b"OK", 1, b"A: b\r\n", 0, True)
+    assert with_via(head, b"me").fields == b"A: b\r\nVia: 1.1 me\r\n"
+    assert head.fields == b"A: b\r\n"
 
 
 # ---- shapes ----
