@@ -14,3 +14,7 @@ def test_an_error_holds_each_problem_once_sorted_by_position() -> None:
     error = ConfigError([late, early, late])
     assert error.problems == (early, late)
     assert str(error) == "a.ini:9:5: early\na.ini:10:1: late"
+
+
+def test_a_file_that_cannot_be_read_is_an_error_at_its_beginning() -> None:
+    assert str(ConfigError.unreadable("no.ini", "No such file")) == "no.ini:1:1: cannot be read: no such file"
