@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
+import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,6 +17,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from wsproxy.administration import Administration
+from wsproxy.balancing.affinity import Affinity
 from wsproxy.balancing.algorithms import make_policy
 from wsproxy.config.diff import Plan
 from wsproxy.config.errors import ConfigError
@@ -63,6 +65,7 @@ class Application:
         self.config = config
         self.deadlines = Deadlines()
         self.rng = random.Random()
+        self._sticky_secret = secrets.token_bytes(32)
         self.access = open_access_log(config.log)
         self.groups = {settings.name: self._make_group(settings) for settings in config.groups}
         self.routes = {settings.name: self.make_route(settings) for settings in config.routes}
@@ -90,7 +93,13 @@ class Application:
         relays: Relays | None = None
         if settings.kind == "websocket":
             relays = Relays(settings, group, self.deadlines, self.rng, self.shutdown_timeout_s / 2)
-        return Route(settings, group, make_policy(settings.algorithm, self.rng), relays)
+        route = Route(settings, group, make_policy(settings.algorithm, self.rng), relays)
+        route.affinity = self.make_affinity(settings)
+        return route
+
+    def make_affinity(self, settings: RouteSettings) -> Affinity | None:
+        """What a route asks of its requests, signed with a secret that outlives reloads."""
+        return Affinity(settings, self._sticky_secret) if Affinity.is_needed(settings) else None
 
     def _make_group(self, settings: GroupSettings) -> RunningGroup:
         return RunningGroup(settings, self.deadlines, self.rng)

@@ -109,6 +109,7 @@ class ApplicationControl:
         """Change its share."""
         running, found = self._find(group, backend)
         found.use(replace(found.settings, weight=weight), found.position)
+        await running.group.weigh()
         return self._said(running, found, f"given weight {weight}")
 
     def _said(self, running: RunningGroup, backend: Backend, what: str) -> BackendFigures:

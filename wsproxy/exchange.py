@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from wsproxy.errors import CLIENT_LEFT, Failure
 
 if TYPE_CHECKING:
+    from wsproxy.balancing.affinity import Preference
     from wsproxy.config.model import RouteSettings
     from wsproxy.http.messages import RequestHead, ResponseHead
     from wsproxy.net.stream import Stream
@@ -112,6 +113,7 @@ class Exchange:
     identity: ready-made lines that go behind the request's own fields (X-Forwarded-For …).
     answer_fields: lines that the final response gets, unless it has such fields already.
     via: our name in the Via that the final response gets, or b"".
+    preference: which backend it belongs to, where its route asks for that.
     keep_alive: whether the client's connection may be used again; the worker clears it when its answer rules that out.
     committed: an interim response went to the client, so nothing can be retried.
     answered: bytes of the final one did, so nothing can be replaced either.
@@ -142,6 +144,7 @@ class Exchange:
         "identity",
         "keep_alive",
         "offered_at",
+        "preference",
         "request_id",
         "response",
         "route",
@@ -173,6 +176,7 @@ class Exchange:
         self.first_byte_at = 0.0  # perf_counter; not set for an answer that is sent in one piece
         self.offered_at = self.give_up_at = 0.0
         self.holder: Holder | None = None
+        self.preference: Preference | None = None
         self.response: ResponseHead | None = None
         self.request_id = b""
         self.stages: StageClock | None = None
@@ -185,6 +189,12 @@ class Exchange:
     def replayable(self) -> bool:
         """Whether the request can be sent once more from its beginning."""
         return self.body is None or self.body.replayable
+
+    @property
+    def cookie(self) -> bytes:
+        """The line that binds the client to the backend that answers, or b""."""
+        preference = self.preference
+        return b"" if preference is None or preference.cookie is None else preference.cookie(self.backend_name)
 
     def rewind(self) -> None:
         """Have the request ready to be sent once more."""

@@ -74,6 +74,7 @@ class RunningGroup:
             if server.name not in self.group.backends:
                 self.checker.add(await self.group.add(server))
         self.group.use(wanted)
+        await self.group.weigh()
 
     def _replace_checker(self) -> None:
         """Verdicts so far stay until the first probes with the new settings."""

@@ -25,7 +25,7 @@ T = TypeVar("T")
 class InOrder:
     """Prefers backends as they stand."""
 
-    def order(self, candidates: Sequence[T]) -> Iterator[T]:
+    def order(self, candidates: Sequence[T], key: bytes = b"") -> Iterator[T]:
         return iter(candidates)
 
 

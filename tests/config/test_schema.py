@@ -88,4 +88,4 @@ def test_what_is_built() -> None:
     available = {kind.name for kind in SECTIONS if kind.available}
     assert available == {"frontend", "http", "websocket", "group", "log", "admin"}
     later = {key.name for kind in SECTIONS if kind.available for key in kind.every_key() if not key.available}
-    assert {"sticky", "rate_limit", "max_servers", "discover", "cache"} <= later
+    assert {"rate_limit", "max_servers", "discover", "cache"} <= later

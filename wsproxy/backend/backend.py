@@ -51,6 +51,22 @@ class Backend:
         """Whether it may be given anything new."""
         return self.up and self.enabled and not self.leaving
 
+    @property
+    def weight(self) -> int:
+        """Its share beside the others'."""
+        return self.settings.weight
+
+    @property
+    def load(self) -> int:
+        """What it has in hand: exchanges carried and queued, and leases. Policies ask every backend at each pick."""
+        pool = self.pool
+        return len(pool.workers) - pool.idle + len(pool.queue) + self.leases
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether it is asked only when no other is healthy."""
+        return self.settings.backup or not self.settings.weight
+
     def acquire_lease(self) -> None:
         """A relay begins to hold a connection."""
         self.leases += 1

@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 
 from wsproxy.backend.backend import Backend
 from wsproxy.backend.healthy import HealthyServers
-from wsproxy.balancing.algorithms import Policy
+from wsproxy.balancing.policy import Policy
 from wsproxy.config.model import ServerSettings
 from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT
 from wsproxy.exchange import Exchange
@@ -51,7 +51,7 @@ class Group:
         for settings in servers:
             if settings.enabled:
                 self._make(settings)
-        self.healthy: HealthyServers[Backend] = HealthyServers(lambda backend: backend.position, self.backends.values())
+        self.healthy: HealthyServers[Backend] = HealthyServers(lambda backend: backend.position, self._to_be_chosen())
         self._retries = RetryBudgetState()
         self._tasks: TaskGroup | None = None
 
@@ -76,7 +76,7 @@ class Group:
     # What routes ask.
 
     def submit(
-        self, exchange: Exchange, policy: Policy, servers: tuple[Backend, ...]
+        self, exchange: Exchange, policy: Policy, servers: Sequence[Backend]
     ) -> asyncio.Future[None] | None:
         """Bring `exchange` to one of `servers` that has not been tried, in the order of `policy`. Never waits.
 
@@ -91,7 +91,9 @@ class Group:
             return None
         done = exchange.begin()
         if not self.waiting:  # else it would overtake those who wait
-            for backend in servers if exchange.tried else policy.order(servers):
+            preference = exchange.preference
+            key = b"" if preference is None else preference.key
+            for backend in servers if exchange.tried else policy.order(servers, key):
                 if backend.offer(exchange):
                     return done
         self._wait(exchange)
@@ -104,7 +106,7 @@ class Group:
         """Take a retry out of the group's budget; False when it is spent."""
         return self._retries.try_spend(now, sum(backend.pool.exchanges for backend in self.backends.values()))
 
-    def _after(self, tried: tuple[str, ...], servers: tuple[Backend, ...]) -> tuple[Backend, ...]:
+    def _after(self, tried: tuple[str, ...], servers: Sequence[Backend]) -> Sequence[Backend]:
         """Those not tried yet, the successors of the last one first.
 
         A further attempt takes no turn of the policy: with two servers each turn would lead to the failing one again.
@@ -146,14 +148,34 @@ class Group:
         await self._see_who_may_be_chosen(backend)
 
     async def _see_who_may_be_chosen(self, backend: Backend) -> None:
-        backend.pool.takes_waiting = backend.may_be_chosen
-        if backend.may_be_chosen:
-            await self.healthy.add(backend)
-            backend.pool.fill()
-            return
-        await self.healthy.discard(backend)
-        if not await self.healthy.wait_snapshot():
+        chosen = self._to_be_chosen()
+        await self.healthy.replace(chosen)
+        self._fill(chosen)
+        if not backend.may_be_chosen and not await self.healthy.wait_snapshot():
             self._fail_waiting()
+
+    def _to_be_chosen(self) -> list[Backend]:
+        """Those that may be, without the spare ones as long as there are others."""
+        able = [backend for backend in self.backends.values() if backend.may_be_chosen]
+        chosen = [backend for backend in able if not backend.is_spare] or able
+        for backend in self.backends.values():
+            backend.pool.takes_waiting = backend in chosen
+        return chosen
+
+    def _fill(self, chosen: Sequence[Backend]) -> None:
+        """Let those have what waits; what is bound to another one waits for anybody from now on."""
+        names = {backend.name for backend in chosen}
+        for exchange in self.waiting:
+            if (preference := exchange.preference) is not None and preference.bound_to not in names:
+                preference.bound_to = ""
+        for backend in chosen:
+            backend.pool.fill()
+
+    async def weigh(self) -> None:
+        """Weights, names or places have changed: what policies have derived from them is void."""
+        chosen = self._to_be_chosen()
+        await self.healthy.renew(chosen)
+        self._fill(chosen)
 
     # What an operator says.
 
@@ -187,7 +209,7 @@ class Group:
             raise RuntimeError("the group is not running")
         backend = self._make(settings)
         self._tasks.start_soon(backend.run)
-        await self.healthy.add(backend)
+        await self._see_who_may_be_chosen(backend)
         return backend
 
     def use(self, servers: Sequence[ServerSettings]) -> None:

@@ -59,17 +59,22 @@ class HealthyServers(Generic[T]):
         following = self._ordered(items)
         return await self._write(lambda _: following)
 
+    async def renew(self, items: Iterable[T]) -> None:
+        """Hold exactly these items, in a new tuple even if they are the same: what was derived from it is void."""
+        following = self._ordered(items)
+        await self._write(lambda _: following, anew=True)
+
     def _ordered(self, items: Iterable[T]) -> tuple[T, ...]:
         return tuple(sorted(dict.fromkeys(items), key=self._position))
 
-    async def _write(self, build: Callable[[tuple[T, ...]], tuple[T, ...]]) -> bool:
+    async def _write(self, build: Callable[[tuple[T, ...]], tuple[T, ...]], anew: bool = False) -> bool:
         """Build the next tuple before the lock is taken, and swap it in by one assignment under the lock."""
         version = self.version
         following = build(self._servers)
         async with self._lock.write():
             if self.version != version:  # another writer came first; built again here, we keep our place in the line
                 following = build(self._servers)
-            if following == self._servers:
+            if following == self._servers and not anew:
                 return False
             self._servers = following
             self.version += 1

@@ -168,8 +168,8 @@ class WorkerPool:
         position = 0
         while position < len(waiting):
             exchange = waiting[position]
-            if self.name in exchange.tried:
-                position += 1  # it came back from here, and waits for another backend
+            if self.name in exchange.tried or not _may_come(exchange, self.name):
+                position += 1  # it came back from here, or belongs elsewhere: it waits for another backend
             elif self.offer(exchange):
                 del waiting[position]
             else:
@@ -310,6 +310,11 @@ class WorkerPool:
             limit,
             held,
         )
+
+
+def _may_come(exchange: Exchange, name: str) -> bool:
+    preference = exchange.preference
+    return preference is None or not preference.bound_to or preference.bound_to == name
 
 
 def _authority(address: Address) -> Authority:

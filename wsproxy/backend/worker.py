@@ -29,7 +29,7 @@ from wsproxy.errors import (
     no_answer,
 )
 from wsproxy.exchange import BODY, CONNECT, HEAD, BodyError, Exchange
-from wsproxy.http.codec import encode_request, encode_response, with_fields, with_host, with_via
+from wsproxy.http.codec import encode_request, encode_response, with_fields, with_host, with_line, with_via
 from wsproxy.http.messages import MalformedResponseError, ResponseHead
 from wsproxy.net.dial import DialError, OutOfDescriptorsError
 from wsproxy.protection.retry import IDEMPOTENT, is_safe
@@ -219,6 +219,8 @@ class Worker:
                 response = with_via(response, exchange.via)
             if exchange.answer_fields:
                 response = with_fields(response, exchange.answer_fields)
+            if exchange.preference is not None and (cookie := exchange.cookie):
+                response = with_line(response, cookie)
             if not connection.try_relay(response, exchange):
                 await connection.relay(response, exchange)
         except (EndOfStream, BrokenResourceError):

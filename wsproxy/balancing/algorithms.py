@@ -1,23 +1,16 @@
-"""PURE: the order in which a route prefers its backends; the second is where a request goes when the first fails."""
+"""PURE: the order in which a route prefers its backends; the second is where a request goes when the first fails.
+
+The two policies that know neither weights nor loads stand here, and the table of all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Final
 
-T = TypeVar("T")
-
-
-class Random(Protocol):
-    """The one method of `random.Random` that is used."""
-
-    def random(self) -> float: ...
-
-
-class Policy(Protocol):
-    """Yields every candidate once, the preferred one first. `candidates` is never empty."""
-
-    def order(self, candidates: Sequence[T]) -> Iterator[T]: ...
+from wsproxy.balancing.hashing import HashPolicy
+from wsproxy.balancing.policy import Policy, Random, T
+from wsproxy.balancing.weighted import LeastConnectionsPolicy, TwoChoicesPolicy, WeightedRoundRobinPolicy
 
 
 class RandomPolicy:
@@ -28,7 +21,7 @@ class RandomPolicy:
     def __init__(self, rng: Random) -> None:
         self._rng = rng
 
-    def order(self, candidates: Sequence[T]) -> Iterator[T]:
+    def order(self, candidates: Sequence[T], key: bytes = b"") -> Iterator[T]:  # noqa: ARG002 - not this one's
         """A random first, then its successors, wrapping round."""
         size = len(candidates)
         start = int(self._rng.random() * size)
@@ -44,7 +37,7 @@ class RoundRobinPolicy:
     def __init__(self) -> None:
         self._turn = 0
 
-    def order(self, candidates: Sequence[T]) -> Iterator[T]:
+    def order(self, candidates: Sequence[T], key: bytes = b"") -> Iterator[T]:  # noqa: ARG002 - not this one's
         """The one whose turn it is, then its successors, wrapping round."""
         size = len(candidates)
         start = self._turn
@@ -53,7 +46,17 @@ class RoundRobinPolicy:
             yield candidates[i % size]
 
 
+_MAKERS: Final[dict[str, Callable[[Random], Policy]]] = {
+    "random": RandomPolicy,
+    "round-robin": lambda _: RoundRobinPolicy(),
+    "weighted-round-robin": lambda _: WeightedRoundRobinPolicy(),
+    "least-connections": lambda _: LeastConnectionsPolicy(),
+    "two-choices": TwoChoicesPolicy,
+    "ip-hash": HashPolicy,
+    "hash": HashPolicy,
+}
+
+
 def make_policy(algorithm: str, rng: Random) -> Policy:
     """The policy of an `algorithm` key. Raises KeyError for a name that the schema should have refused."""
-    makers: dict[str, Callable[[], Policy]] = {"random": lambda: RandomPolicy(rng), "round-robin": RoundRobinPolicy}
-    return makers[algorithm]()
+    return _MAKERS[algorithm](rng)

@@ -145,6 +145,14 @@ class HeaderMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestKey:
+    """A part of a request that tells clients or contents apart."""
+
+    source: Literal["header", "cookie", "query", "path", "ip"]
+    name: str = ""  # of the field, cookie or parameter; a cookie of ours may have none
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """So many in so many seconds, from a bucket that holds that many."""
 
@@ -194,6 +202,10 @@ class RouteSettings:
     algorithm: str = "random"
     queue_timeout_s: float = 5.0
     connect_timeout_s: float = 3.0
+    hash_key: RequestKey | None = None  # of algorithm hash
+    sticky: RequestKey | None = None  # header, cookie, query or ip
+    sticky_ttl_s: float | None = None  # None: a cookie lasts as long as the browser
+    sticky_secret: str | None = None  # None: one that nobody knows, until the proxy stops
     response_timeout_s: float = 60.0
     body_timeout_s: float = 60.0  # silence inside an upstream body
     request_timeout_s: float | None = None

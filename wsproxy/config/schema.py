@@ -16,6 +16,7 @@ from wsproxy.config import model
 from wsproxy.config.access_format import ACCESS_FORMAT
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.admin_token import TOKEN
+from wsproxy.config.choosing import ALGORITHM, HASH_KEY, STICKY, STICKY_SECRET
 from wsproxy.config.limits import BYTE_RATE, OPTIONAL_DURATION, ORIGINS, RATE, SESSION_RATE, SLOW_CONSUMER
 from wsproxy.config.pages import ERROR_PAGES, VIA_NAME
 from wsproxy.config.values import (
@@ -102,11 +103,6 @@ _COUNT: Final = integer(1, 1_000_000)
 _PORT: Final = integer(0, 65535)
 _RATE: Final = text("5/s | 100/m")
 _REQUEST_KEY: Final = text("cookie[:NAME] | header:NAME | query:NAME | ip | path")
-_ALGORITHM: Final = choice(
-    "random",
-    "round-robin",
-    later=("weighted-round-robin", "least-connections", "least-conn", "two-choices", "ip-hash", "hash"),
-)
 
 FRONTEND: Final = Table(
     model.FrontendSettings,
@@ -149,10 +145,11 @@ ROUTE: Final = Table(
         Key("remove_header", text("Name"), None, "fields to remove from answers", LATER),
         Key("set_request_header", text("Name: value"), None, "fields to set on forwarded requests", LATER),
         Key("group", SECTION_NAME, None, "the servers of [group:NAME], or of the route so named", field=""),
-        Key("algorithm", _ALGORITHM, "random", "how a server is chosen"),
-        Key("hash_key", _REQUEST_KEY, None, "what algorithm = hash hashes", LATER),
-        Key("sticky", _REQUEST_KEY, None, "what binds a client to its server", LATER),
-        Key("sticky_ttl", DURATION, None, "how long a client stays bound", LATER),
+        Key("algorithm", ALGORITHM, "random", "how a server is chosen; the first two do not look at weights"),
+        Key("hash_key", HASH_KEY, None, "what algorithm = hash sends to the same server"),
+        Key("sticky", STICKY, None, "what binds a client to its server; a cookie is the proxy's own"),
+        Key("sticky_ttl", DURATION, None, "how long a cookie binds; without it until the browser is closed"),
+        Key("sticky_secret", STICKY_SECRET, None, "signs the cookies; without it a restart unbinds all clients"),
         Key("queue_timeout", DURATION, "5s", "time a request may wait for a free worker"),
         Key("connect_timeout", DURATION, "3s", "time a connection to a server may take"),
         Key("response_timeout", DURATION, "60s", "time to the first byte of the answer"),
@@ -216,11 +213,11 @@ SERVER: Final = Table(
     (
         Key("addr", UPSTREAM, None, "where it listens; serverN means the same", needed=True, field="address"),
         Key("name", SERVER_NAME, None, "its name in logs and metrics; its address by default"),
-        Key("weight", integer(0, 1000), "1", "its share beside the others'", LATER),
+        Key("weight", integer(0, 1000), "1", "its share beside the others'; 0 is asked as a backup is"),
         *_POOL,
         *_UPSTREAM_TLS,
         Key("enabled", BOOLEAN, "yes", "whether it takes traffic"),
-        Key("backup", BOOLEAN, "no", "asked only when no other server is healthy", LATER),
+        Key("backup", BOOLEAN, "no", "asked only when no other server is healthy"),
     ),
 )
 
@@ -281,7 +278,7 @@ TCP: Final = Table(
         Key("host", LISTEN_HOST, "0.0.0.0", "address to listen on"),
         Key("port", _PORT, None, "port to listen on", needed=True),
         Key("group", SECTION_NAME, None, "the servers of [group:NAME]"),
-        Key("algorithm", _ALGORITHM, "random", "how a server is chosen"),
+        Key("algorithm", ALGORITHM, "random", "how a server is chosen"),
         Key("idle_timeout", DURATION, None, "silence after which a connection is closed"),
         Key("proxy_protocol", text("accept | send"), None, "the PROXY header"),
     ),

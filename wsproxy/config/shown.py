@@ -9,7 +9,7 @@ from wsproxy.config.model import Address, Config
 
 MASK: Final = "***"
 
-_SECRET: Final = frozenset({"token", "environment", "redis_url", "password"})
+_SECRET: Final = frozenset({"token", "sticky_secret", "environment", "redis_url", "password"})
 """Fields of settings whose values are secrets, or often hold some."""
 
 _PLACES: Final = ("place", "key_place", "tls_place")

@@ -64,12 +64,13 @@ class DeafClient(Stream):
 class Resumption:
     """How to reach another backend for a session: the handshake it began with, and how often it was repeated."""
 
-    __slots__ = ("_fields", "_head", "_identity", "_protocol", "_route", "times")
+    __slots__ = ("_fields", "_head", "_identity", "_preference", "_protocol", "_route", "times")
 
     def __init__(self, exchange: Exchange, response: ResponseHead, route: Route) -> None:
         self._head = exchange.head
         self._fields = exchange.head.fields
         self._identity = exchange.identity
+        self._preference = exchange.preference
         self._protocol = field_values(response.fields, _PROTOCOL)
         self._route = route
         self.times = 0
@@ -80,6 +81,7 @@ class Resumption:
         self._head.fields = self._fields + b"X-WSProxy-Resume: %d\r\n" % self.times
         settings: RouteSettings = self._route.settings
         exchange = Exchange(self._head, None, DeafClient(loop), settings, self._identity)
+        exchange.preference = self._preference
         try:
             await forward(exchange, self._route)
             if exchange.upstream is not None and self._goes_on(exchange):

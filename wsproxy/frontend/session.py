@@ -244,6 +244,9 @@ class ClientSession:
         exchange.request_id = request_id
         exchange.answer_fields = frontend.answer_fields
         exchange.via = frontend.via
+        if route.affinity is not None:
+            is_secure = frontend.scheme == "https"
+            exchange.preference = route.affinity.preference(head, self.identity.address(head), is_secure)
         limit_s = route.settings.request_timeout_s
         self._total_deadline = NEVER if limit_s is None else frontend.deadlines.after(limit_s)
         self.deadline = self._total_deadline

@@ -90,7 +90,7 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
         exchange.keep_alive = False  # the client may have sent frames already
         exchange.failure = bad_answer(problem)
         return None
-    acceptance = encode_response(response, False, False, 1)
+    acceptance = encode_response(response, False, False, 1, exchange.cookie)
     exchange.client.write(acceptance)
     exchange.answered = True
     exchange.answered_bytes += len(acceptance)

@@ -123,10 +123,13 @@ def with_via(head: ResponseHead, name: bytes) -> ResponseHead:
 def with_fields(head: ResponseHead, lines: bytes) -> ResponseHead:
     """A copy with one more field (`Name: value\\r\\n`), or `head` itself where it has a field of that name already."""
     name = lines[: lines.index(b":")]
-    if field_values(head.fields, name):
-        return head
+    return head if field_values(head.fields, name) else with_line(head, lines)
+
+
+def with_line(head: ResponseHead, line: bytes) -> ResponseHead:
+    """A copy with one more field (`Name: value\\r\\n`), whether or not it has one of that name."""
     more = copy(head)
-    more.fields = head.fields + lines
+    more.fields = head.fields + line
     return more
 
 

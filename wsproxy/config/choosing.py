@@ -1,0 +1,84 @@
+"""Parsers of what says how a server is chosen: the algorithm, and the part of a request that it goes by.
+
+Pure; the parsers of single values that every section has in common are in `values`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from wsproxy.config.model import RequestKey
+from wsproxy.config.values import Parser
+
+ALGORITHMS: Final = (
+    "random",
+    "round-robin",
+    "weighted-round-robin",
+    "least-connections",
+    "two-choices",
+    "ip-hash",
+    "hash",
+)
+WITHOUT_WEIGHTS: Final = frozenset({"random", "round-robin"})
+"""The algorithms that give each server the same share."""
+_OTHER_NAMES: Final = {"least-conn": "least-connections"}
+
+_token: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110 section 5.6.2, RFC 6265 section 4.1.1
+_parameter: Final = re.compile(r"[!-~]+").fullmatch
+_COOKIE_LONGEST: Final = 64
+_SECRET_SHORTEST: Final = 16  # characters: what is shorter can be found by trying
+
+
+def _algorithm(written: str) -> str:
+    word = _OTHER_NAMES.get(written.lower(), written.lower())
+    if word not in ALGORITHMS:
+        raise ValueError(f"'{written}' is not one of {', '.join(ALGORITHMS)}")
+    return word
+
+
+def _request_key(written: str, shapes: str) -> RequestKey:
+    """Any key there is; raises ValueError, which names the `shapes` that there are."""
+    source, colon, name = (part.strip() for part in written.partition(":"))
+    match source.lower():
+        case "ip" | "path" as whole if not colon:
+            return RequestKey(whole)
+        case "header" if _token(name):
+            return RequestKey("header", name.lower())
+        case "cookie" if _token(name) and len(name) <= _COOKIE_LONGEST:
+            return RequestKey("cookie", name)
+        case "cookie" if not colon:
+            return RequestKey("cookie")
+        case "query" if _parameter(name) and not set(name) & set("&=#"):
+            return RequestKey("query", name)
+    raise ValueError(f"'{written}' is not a part of a request (write {shapes})")
+
+
+_HASH_SHAPES: Final = "header:NAME, cookie:NAME, query:NAME, path or ip"
+_STICKY_SHAPES: Final = "cookie, cookie:NAME, header:NAME, query:NAME or ip"
+
+
+def _hash_key(written: str) -> RequestKey:
+    key = _request_key(written, _HASH_SHAPES)
+    if key == RequestKey("cookie"):
+        raise ValueError(f"'{written}' does not say which cookie (write cookie:NAME)")
+    return key
+
+
+def _sticky(written: str) -> RequestKey:
+    key = _request_key(written, _STICKY_SHAPES)
+    if key.source == "path":
+        raise ValueError(f"'{written}' tells no client from another (write {_STICKY_SHAPES})")
+    return key
+
+
+def _secret(written: str) -> str:
+    if len(written) < _SECRET_SHORTEST:
+        raise ValueError(f"the secret is too short ({_SECRET_SHORTEST} characters at least)")
+    return written
+
+
+ALGORITHM: Final = Parser(" | ".join(ALGORITHMS), _algorithm)
+HASH_KEY: Final = Parser("header:NAME | cookie:NAME | query:NAME | path | ip", _hash_key)
+STICKY: Final = Parser("cookie[:NAME] | header:NAME | query:NAME | ip", _sticky)
+STICKY_SECRET: Final = Parser("text", _secret)
