@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from tests.conformance_ws.bench import ACCEPT, SWITCH, SWITCHING, UPGRADE, Bench, answer, request
@@ -333,29 +331,3 @@ def test_early_frames_behind_a_refused_handshake_are_no_tunnel(bench: Bench) -> 
     client.read_to_end()
     upstream.half_close()
     assert upstream.read_to_end() == b""
-
-
-def test_a_hundred_refusals_leave_nothing_behind(bench: Bench) -> None:
-    """More than there are workers: each one that was held by an answer other than 101 is free again."""
-    path = bench.path()
-
-    def refuse(wire: Wire) -> None:
-        wire.send(ANSWERS["403 empty"])
-        bench.upstream.serve(wire)
-
-    bench.upstream.on_each(path, refuse)
-    threads = []
-    statuses = []
-
-    def ask() -> None:
-        client = bench.connect()
-        client.send(request(path))
-        statuses.append(client.read_final_head().status)
-
-    for _ in range(100):
-        threads.append(threading.Thread(target=ask))
-        threads[-1].start()
-    for thread in threads:
-        thread.join()
-    assert statuses == [403] * 100
-    assert bench.is_served(bench.connect())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conformance_ws.bench import UPGRADE, Bench, request
-from tests.conformance_ws.wire import BINARY, LIMIT_S, MASK, TEXT, close, frame
+from tests.conformance_ws.bench import UPGRADE, Bench, answer, request
+from tests.conformance_ws.wire import BINARY, LIMIT_S, MASK, TEXT, Wire, close, frame
 
 OFFERED_BYTES = 256 << 20
 KERNEL_BYTES = 48 << 20
@@ -132,3 +133,29 @@ def test_requests_beside_websockets(bench: Bench) -> None:
     bench.switched(client, path)
     for pair in pairs:
         assert pair.client.is_silent(0.01)
+
+
+def test_a_hundred_refusals_leave_nothing_behind(bench: Bench) -> None:
+    """More than there are workers: each one that was held by an answer other than 101 is free again."""
+    path = bench.path()
+
+    def refuse(wire: Wire) -> None:
+        wire.send(answer("403 Forbidden", ["Content-Length: 0"]))
+        bench.upstream.serve(wire)
+
+    bench.upstream.on_each(path, refuse)
+    threads = []
+    statuses = []
+
+    def ask() -> None:
+        client = bench.connect()
+        client.send(request(path))
+        statuses.append(client.read_final_head().status)
+
+    for _ in range(100):
+        threads.append(threading.Thread(target=ask))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [403] * 100
+    assert bench.is_served(bench.connect())
