@@ -207,6 +207,7 @@ def _websockets(relays: Relays) -> WebSocketFigures:
         lived_s=totals.lived_s,
         drained=totals.drained,
         reconnects=totals.reconnects,
+        replayed=totals.replayed,
         round_trips=totals.round_trips,
         round_trip_s=totals.round_trip_s,
         paused_s=totals.paused_s,

@@ -101,3 +101,11 @@ def test_inspection_and_reconnecting_exclude_each_other() -> None:
     text = "[frontend]\nport=1\n[websocket]\nserver1=a:1\ninspect=yes\non_backend_loss=reconnect\n"
     with pytest.raises(ConfigError, match=r"proxy.ini:5:1: 'inspect' cannot stand beside 'on_backend_loss"):
         load(text, "proxy.ini", {}, "/")
+
+
+def test_messages_are_replayed_only_where_clients_outlive_their_server() -> None:
+    text = "[frontend]\nport=1\n[websocket]\nserver1=a:1\nreplay_messages=2\n"
+    with pytest.raises(ConfigError, match=r"proxy.ini:5:1: 'replay_messages' needs 'on_backend_loss = reconnect'"):
+        load(text, "proxy.ini", {}, "/")
+    (route,) = load(text + "on_backend_loss=reconnect\nreconnect_buffer=1k", "proxy.ini", {}, "/").routes
+    assert (route.websocket.replay_messages, route.websocket.reconnect_buffer_bytes) == (2, 1024)

@@ -7,8 +7,6 @@ import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Final
 
 import aiohttp
 import anyio
@@ -18,7 +16,7 @@ from anyio.abc import SocketAttribute
 from websockets.asyncio.client import connect as websocket_connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from tests.integration.browser import Browser, browser, needs_browser
+from tests.integration.browser import browser
 from tests.integration.harness import RawServer, Wire, connect, eventually, http_route, in_loop, proxy
 from tests.integration.websocket_pair import frames_until_end, relayed, relays_of
 from tests.integration.websocket_wire import (
@@ -36,18 +34,9 @@ from tests.integration.websocket_wire import (
     receive_frame,
 )
 from wsproxy.demo.server import Demo
-from wsproxy.ws.control import SERVICE_RESTART
+from wsproxy.ws.control import GOING_AWAY
 
 MESSAGES: tuple[str | bytes, ...] = ("hello", b"\x00\xff", "ü" * 100_000, b"", "", os.urandom(3_000_000))
-
-
-WHEN: Final = """
-window.when = async said => {
-  let it
-  while (!(it = said())) await new Promise(go => setTimeout(go, 10))
-  return it
-}
-"""
 
 
 async def library_echo(connection: ServerConnection) -> None:
@@ -142,28 +131,23 @@ async def demo() -> AsyncIterator[int]:
             tasks.cancel_scope.cancel()
 
 
-@needs_browser
 @in_loop
-async def test_a_browser_uses_the_demos_page(tmp_path: Path) -> None:
-    """The page is loaded, its WebSockets open with what Chromium offers, a message comes back, a Close is told."""
+async def test_a_browser_uses_the_demos_page() -> None:
+    """Its WebSockets open with what Chromium offers, a message comes back, a Close is told, and it comes back."""
+    lines = "on_backend_loss = reconnect"  # the route that changes what is agreed on
     async with demo() as port:
-        routes = http_route(port) + http_route(port, section="websocket")
-        async with proxy(routes) as running, browser(tmp_path) as chromium:
-            await open_page(chromium, f"http://127.0.0.1:{running.port}/")
+        routes = http_route(port) + http_route(port, section="websocket", lines=lines)
+        async with proxy(routes) as running, browser() as page:
+            await page.open(f"http://127.0.0.1:{running.port}/")
+            await page.until("state.classList.contains('open')")
+            await page.run("text.value = 'from a browser'; document.querySelector('form').requestSubmit()")
+            await page.until("document.querySelector('#log li')?.lastChild.textContent == 'from a browser'")
             assert relays_of(running).totals.handshakes["opened"] == 2  # the clock, and the echo
-            await chromium.evaluate("text.value = 'from a browser'; document.querySelector('form').requestSubmit()")
-            item = await chromium.evaluate("when(() => document.querySelector('#log li')?.lastChild.textContent)")
-            assert item == "from a browser"
             relays = relays_of(running)
-            relays.drain(relays.open, SERVICE_RESTART)
-            assert "(1012)" in await chromium.evaluate("when(() => state.textContent.match(/closed.*/)?.[0])")
-
-
-async def open_page(chromium: Browser, url: str) -> None:
-    """Load the demo's page and wait for its echo to be open."""
-    await chromium.open(url)
-    await chromium.evaluate(WHEN)
-    await chromium.evaluate("when(() => state.classList.contains('open'))")
+            relays.drain(relays.open, GOING_AWAY)
+            await page.until("state.textContent.includes('closed (1001)')")
+            await page.until("state.classList.contains('open')")
+            assert not page.problems
 
 
 async def drip(wire: Wire, data: bytes) -> None:

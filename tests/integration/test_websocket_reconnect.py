@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import anyio
 import pytest
+from websockets.asyncio.client import connect as websocket_connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 
 from tests.integration.harness import Message, Proxy, RawServer, Wire, connect, eventually, http_route, in_loop, proxy
 from tests.integration.websocket_pair import frames_until_end, relays_of
 from tests.integration.websocket_wire import (
     CONTINUATION,
+    PING,
     TEXT,
+    accept,
     acceptance,
     close,
     closing,
@@ -105,14 +112,14 @@ async def test_what_another_backend_is_told() -> None:
         await wire.rest()
 
     async with RawServer(script) as server, proxy(route(server)) as running, await connect(running.port) as client:
-        offers = (b"Sec-WebSocket-Protocol: chat, other", b"Sec-WebSocket-Extensions: permessage-deflate")
+        offers = (b"Sec-WebSocket-Protocol: chat, other", b"Sec-WebSocket-Extensions: x-any, permessage-deflate")
         await client.send(handshake(*offers, b"Cookie: me=1", b"X-WSProxy-Resume: 7"))
         await client.response()
         await eventually(lambda: len(heads) == 3)
         assert [head.field(b"x-wsproxy-resume") for head in heads] == [None, b"1", b"2"]
         assert [head.field(b"cookie") for head in heads] == [b"me=1"] * 3
         assert {head.target for head in heads} == {b"/ws"}
-        assert not any(head.field(b"sec-websocket-extensions") for head in heads)
+        assert [head.field(b"sec-websocket-extensions") for head in heads] == [b"permessage-deflate"] * 3
     # The second of two quick losses waited, so that a server that ends at once is not asked without end.
 
 
@@ -292,3 +299,126 @@ async def test_a_goodbye_that_is_not_answered_waits_no_longer_than_a_close() -> 
             relay.expire()  # what the clock does ten seconds later
             await talk(client, b"new")
         released.set()
+
+
+@pytest.mark.parametrize("keeps_window", [True, False], ids=["server keeps its window", "server empties its window"])
+@in_loop
+async def test_compression_goes_on_with_another_backend(keeps_window: bool) -> None:
+    """Messages like those before refer to them where they may: the new server can read all, and so can the client."""
+    deflate = ServerPerMessageDeflateFactory(server_no_context_takeover=not keeps_window)
+    message = "the same words again and again, " * 10
+
+    async def say_back(connection: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            for _ in range(3):
+                await connection.send(await connection.recv())
+            await connection.close(1012)
+
+    async with serve(say_back, "127.0.0.1", 0, extensions=[deflate], compression=None) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with proxy(http_route(port, lines=LINES, section="websocket")) as running:
+            async with websocket_connect(f"ws://127.0.0.1:{running.port}/ws") as client:
+                (extension,) = client.protocol.extensions
+                assert isinstance(extension, PerMessageDeflate)
+                assert extension.local_no_context_takeover
+                assert extension.remote_no_context_takeover is not keeps_window
+                for number in range(5):
+                    await client.send(f"{message}{number}")
+                    assert await client.recv() == f"{message}{number}"
+            assert relays_of(running).totals.reconnects == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (b"permessage-deflate", b""),
+        (b"", b"permessage-deflate"),
+        (b"permessage-deflate", b"permessage-deflate; client_max_window_bits=9"),
+        (b"permessage-deflate", b"permessage-deflate; surprise"),
+    ],
+)
+@in_loop
+async def test_another_compression_is_no_way_to_go_on(first: bytes, second: bytes) -> None:
+    agreed = iter([first])
+
+    async def script(wire: Wire) -> None:
+        request = await wire.request()
+        extension = next(agreed, second)
+        await wire.send(acceptance(request.head, *([b"Sec-WebSocket-Extensions: " + extension] if extension else [])))
+        await receive_frame(wire)
+
+    async with RawServer(script) as server:
+        text = route(server).replace("reconnect_timeout = 2s", "reconnect_timeout = 500ms")
+        async with proxy(text) as running, await connect(running.port) as client:
+            await client.send(handshake(b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"))
+            await client.response()
+            await client.send(frame(TEXT, b"go", masked=True))
+            assert await receive_frame(client) == closing(1012)
+
+
+@in_loop
+async def test_an_extension_that_nobody_can_carry_on_is_refused() -> None:
+    answer = acceptance(handshake(), b"Sec-WebSocket-Extensions: permessage-deflate; level=9")
+    async with RawServer(answer) as server, proxy(route(server)) as running, await connect(running.port) as client:
+        await client.send(handshake(b"Sec-WebSocket-Extensions: permessage-deflate"))
+        assert (await client.response()).status == 502
+
+
+@in_loop
+async def test_the_first_messages_are_told_to_each_new_backend() -> None:
+    heard: list[list[bytes]] = []
+
+    async def script(wire: Wire) -> None:
+        await accept(wire)
+        words: list[bytes] = []
+        heard.append(words)
+        while True:
+            opcode, payload = await receive_frame(wire)
+            if opcode == TEXT:
+                words.append(payload)
+                await wire.send(frame(TEXT, payload))
+            if payload == b"go":
+                return
+
+    async with RawServer(script) as server, proxy(route(server, lines="replay_messages = 2")) as running:
+        async with await open_websocket(running.port) as client:
+            for word in (b"log in", b"subscribe", b"hello", b"go"):
+                await client.send(frame(PING, b"?", masked=True))
+                await talk(client, word)
+            # The replayed messages are answered anew, and before anything else.
+            assert [await receive_frame(client) for _ in range(2)] == [(TEXT, b"log in"), (TEXT, b"subscribe")]
+            await talk(client, b"again")
+            await talk(client, b"go")
+            assert [await receive_frame(client) for _ in range(2)] == [(TEXT, b"log in"), (TEXT, b"subscribe")]
+            assert heard[:2] == [
+                [b"log in", b"subscribe", b"hello", b"go"],
+                [b"log in", b"subscribe", b"again", b"go"],
+            ]
+            totals = relays_of(running).totals
+            assert (totals.reconnects, totals.replayed) == (2, 4)
+        await eventually(lambda: running.relays == 0)
+        assert totals.client.messages == 6
+
+
+@in_loop
+async def test_what_the_buffer_cannot_hold_is_not_replayed() -> None:
+    heard: list[bytes] = []
+
+    async def script(wire: Wire) -> None:
+        await accept(wire)
+        while True:
+            _, payload = await receive_frame(wire)
+            heard.append(payload)
+            if payload == b"go":
+                return
+
+    lines = "replay_messages = 3\nreconnect_buffer = 50"
+    async with (
+        RawServer(script) as server,
+        proxy(route(server, lines=lines)) as running,
+        await open_websocket(running.port) as client,
+    ):
+        for payload in (b"log in", b"x" * 100, b"go"):
+            await client.send(frame(TEXT, payload, masked=True))
+        await eventually(lambda: heard == [b"log in", b"x" * 100, b"go", b"log in"])
+        assert relays_of(running).totals.replayed == 1

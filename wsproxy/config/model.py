@@ -186,6 +186,8 @@ class WebSocketSettings:
     inspect: bool = False
     on_backend_loss: Literal["close", "reconnect"] = "close"
     reconnect_timeout_s: float = 10.0
+    replay_messages: int = 0  # told again to each backend that takes over
+    reconnect_buffer_bytes: int = 64 * 1024  # kept of them
 
 
 @dataclass(frozen=True, slots=True)

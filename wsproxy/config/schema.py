@@ -184,10 +184,10 @@ WEBSOCKET: Final = Table(
         Key("slow_consumer", SLOW_CONSUMER, "block", "a peer that does not read is waited for, or closed"),
         Key("drain_rate", SESSION_RATE, None, "WebSockets closed per second in a drain"),
         Key("rebalance", BOOLEAN, "no", "let sessions move to servers that have come later, 1 % a second at most"),
-        Key("on_backend_loss", choice("close", "reconnect"), "close", "a client may outlive its server, uncompressed"),
+        Key("on_backend_loss", choice("close", "reconnect"), "close", "a client may outlive its server"),
         Key("reconnect_timeout", DURATION, "10s", "time to find another server for a client that stays"),
-        Key("reconnect_buffer", size(1), None, "bytes of messages kept for replay_messages", LATER),
-        Key("replay_messages", integer(0, 100), "0", "the first messages of a client, told to each new server", LATER),
+        Key("replay_messages", integer(0, 100), "0", "the first messages of a client, told to each new server"),
+        Key("reconnect_buffer", size(1), "64k", "bytes kept of a client for replay_messages, at most"),
         Key("inspect", BOOLEAN, "no", "check payloads: text, compression, protocol; costs a multiple of a plain relay"),
     ),
 )

@@ -1,7 +1,8 @@
 """A relay whose client outlives its backend: when the backend goes, another takes over and the client sees no Close.
 
 Knows the original handshake and the attempt loop. The client is not read meanwhile, so what it sends waits in its own
-socket. What was written to the old backend and not handled there is lost; nothing is ever sent twice.
+socket. What was written to the old backend and not handled there is lost; nothing is sent twice but the first messages
+that the route wants replayed, which every new backend is told before anything else.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from wsproxy.http.messages import RequestHead, ResponseHead, field_values
 from wsproxy.net.deadlines import NEVER
 from wsproxy.net.stream import Stream
 from wsproxy.ws.control import GOING_AWAY, SERVICE_RESTART, TRY_LATER
+from wsproxy.ws.deflate import ExtensionError, begin_messages_empty, offer_only_deflate
 from wsproxy.ws.frames import FrameScanner
 from wsproxy.ws.handshake import check_response
 from wsproxy.ws.keepalive import KeepaliveState
+from wsproxy.ws.replay import ReplayState
 
 if TYPE_CHECKING:
     from wsproxy.frontend.route import Route
@@ -44,12 +47,12 @@ SETTLED_S: Final = 1.0
 """A backend that goes sooner than this was none to go to: the next attempt waits, so that no session spins."""
 
 _PROTOCOL: Final = b"Sec-WebSocket-Protocol"
-_not_resumed: Final = re.compile(rb"(?im)^(?:sec-websocket-extensions|x-wsproxy-resume): [^\r]*\r\n")
+_resume_lines: Final = re.compile(rb"(?im)^x-wsproxy-resume: [^\r]*\r\n")
 
 
 def prepare(head: RequestHead) -> None:
-    """Make a handshake one that can be repeated: a compression context could not be carried to another backend."""
-    head.fields = _not_resumed.sub(b"", head.fields)
+    """Make a handshake one that can be repeated: no extension but the one that can be carried to another backend."""
+    head.fields = offer_only_deflate(_resume_lines.sub(b"", head.fields))
 
 
 class DeafClient(Stream):
@@ -62,11 +65,16 @@ class DeafClient(Stream):
 
 
 class Resumption:
-    """How to reach another backend for a session: the handshake it began with, and how often it was repeated."""
+    """How to reach another backend for a session: the handshake it began with, and how often it was repeated.
 
-    __slots__ = ("_fields", "_head", "_identity", "_preference", "_protocol", "_route", "times")
+    The response is made one that binds the client to compress each message by itself. Raises ExtensionError for one
+    with an extension that cannot be carried on.
+    """
+
+    __slots__ = ("_deflate", "_fields", "_head", "_identity", "_preference", "_protocol", "_route", "times")
 
     def __init__(self, exchange: Exchange, response: ResponseHead, route: Route) -> None:
+        response.fields, self._deflate = begin_messages_empty(response.fields)
         self._head = exchange.head
         self._fields = exchange.head.fields
         self._identity = exchange.identity
@@ -99,7 +107,11 @@ class Resumption:
         response = exchange.response
         if response is None or check_response(exchange.head, response) is not None:
             return False
-        return field_values(response.fields, _PROTOCOL) == self._protocol
+        try:
+            _, deflate = begin_messages_empty(response.fields)
+        except ExtensionError:
+            return False
+        return field_values(response.fields, _PROTOCOL) == self._protocol and deflate == self._deflate
 
     def backend_of(self, exchange: Exchange) -> Backend | None:
         """The backend that took over, if it has not been removed since."""
@@ -109,7 +121,7 @@ class Resumption:
 class ReconnectingRelay(Relay):
     """One WebSocket pair whose upstream may change."""
 
-    __slots__ = ("_leaving", "_resumed_at", "_switch", "resumption")
+    __slots__ = ("_first", "_leaving", "_resumed_at", "_switch", "resumption")
 
     resumption: Resumption
 
@@ -119,6 +131,8 @@ class ReconnectingRelay(Relay):
         self._switch: asyncio.Future[bool] | None = None  # while the upstream changes: whether it could be
         self._leaving = False  # the backend is to be left, for it drains
         self._resumed_at = 0.0
+        settings = self._owner.settings
+        self._first = ReplayState(settings.replay_messages, settings.reconnect_buffer_bytes)
         self.state.upstream.parting_codes = PARTING_CODES
 
     async def run(self) -> None:
@@ -167,6 +181,8 @@ class ReconnectingRelay(Relay):
                 return
             data = scanner.feed(client.take())
             if data:
+                if not self._first.full:
+                    self._first.feed(data)
                 upstream.write(data)
                 if upstream.write_paused:
                     await self._stall(client, upstream)
@@ -280,3 +296,6 @@ class ReconnectingRelay(Relay):
         self.state.upstream.parting_codes = PARTING_CODES
         self.deadline = NEVER
         self._owner.moved(self, self.resumption.backend_of(exchange))
+        if self._first.messages and not upstream.closed:
+            upstream.write(self._first.replay())
+            self._owner.totals.replayed += self._first.messages

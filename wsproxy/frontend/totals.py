@@ -52,6 +52,7 @@ class RelayTotals:
     (initiator, code), codes of applications as 3000 and 4000, others as 0. client, upstream: what the relays that have
     ended carried; `traffic` adds those that run. lived_s: of the ended ones. round_trips, round_trip_s: of our pings.
     paused_s: time in which a side was not read because the other one took nothing. drained: told to go by a drain.
+    reconnects: times another backend took a session over. replayed: messages that such a backend was told again.
     """
 
     __slots__ = (
@@ -63,6 +64,7 @@ class RelayTotals:
         "lived_s",
         "paused_s",
         "reconnects",
+        "replayed",
         "round_trip_s",
         "round_trips",
         "upstream",
@@ -73,7 +75,7 @@ class RelayTotals:
         self.closes: Counter[tuple[str, int]] = Counter()
         self.client = Traffic()
         self.upstream = Traffic()
-        self.ended = self.drained = self.reconnects = self.round_trips = 0
+        self.ended = self.drained = self.reconnects = self.replayed = self.round_trips = 0
         self.lived_s = self.paused_s = self.round_trip_s = 0.0
 
     def add_round_trip(self, seconds: float) -> None:

@@ -16,8 +16,9 @@ from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.relays import Relays
 from wsproxy.http.codec import encode_response
 from wsproxy.http.messages import RequestHead, field_values
+from wsproxy.ws.deflate import ExtensionError
 from wsproxy.ws.handshake import check_response, origin_allowed
-from wsproxy.ws.inspect import InspectState, NotInspectableError, inspectors
+from wsproxy.ws.inspect import InspectState, inspectors
 
 if TYPE_CHECKING:
     from wsproxy.frontend.route import Route
@@ -78,11 +79,15 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
     frontend = session.frontend
     problem = check_response(exchange.head, response)
     inspected: tuple[InspectState, InspectState] | None = None
-    if problem is None and relays.settings.inspect:
+    resumption: Resumption | None = None
+    if problem is None:
         try:
-            inspected = inspectors(response, relays.settings.max_message_size_bytes)
-        except NotInspectableError as error:
-            problem = f"cannot be inspected: {error}"
+            if relays.settings.inspect:
+                inspected = inspectors(response, relays.settings.max_message_size_bytes)
+            if relays.settings.on_backend_loss == "reconnect":
+                resumption = Resumption(exchange, response, route)
+        except ExtensionError as error:
+            problem = f"this route cannot follow the extension {error}"
     if problem is not None:
         upstream.abort()
         frontend.warn(f"{route.settings.name} {exchange.backend_name}: bad handshake answer: {problem}")
@@ -97,9 +102,9 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
     exchange.ended_at = perf_counter()
     route.totals.record(exchange)
     backend = route.group.backends.get(exchange.backend_name)
-    if relays.settings.on_backend_loss == "reconnect":
+    if resumption is not None:
         resumable = ReconnectingRelay(exchange.client, upstream, backend, relays, frontend)
-        resumable.begin(Resumption(exchange, response, route))
+        resumable.begin(resumption)
         relay: Relay = resumable
     else:
         relay = Relay(exchange.client, upstream, backend, relays, frontend)

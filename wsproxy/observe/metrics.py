@@ -152,6 +152,7 @@ _POOL: Final[tuple[Row, ...]] = (
 _WEBSOCKET: Final[tuple[Row, ...]] = (
     ("counter", "drained_sessions", "drained", "WebSockets told to go by a drain."),
     ("counter", "reconnects", "reconnects", "Servers that were connected to anew behind a client's back."),
+    ("counter", "replayed_messages", "replayed", "Messages of clients told again to a server that took over."),
     ("counter", "paused_seconds", "paused_s", "Time in which a side was not read, because the other took nothing."),
     ("counter", "ended_sessions", "ended", "WebSockets that have ended."),
     ("counter", "lifetime_seconds", "lived_s", "How long those lived."),

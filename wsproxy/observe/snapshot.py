@@ -61,6 +61,7 @@ class WebSocketFigures:
     lived_s: float = 0.0
     drained: int = 0
     reconnects: int = 0
+    replayed: int = 0
     round_trips: int = 0
     round_trip_s: float = 0.0
     paused_s: float = 0.0

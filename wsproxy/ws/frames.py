@@ -27,7 +27,7 @@ _SLOW: Final = -1  # in place of the bytes needed: something special is going on
 _PASS, _SWALLOW, _STOP = 0, 1, 2  # what becomes of one frame
 
 
-def _read_head(data: bytes, at: int) -> tuple[int, int, int] | None:
+def read_head(data: bytes | bytearray, at: int) -> tuple[int, int, int] | None:
     """Of the frame at `at`: bytes of its header, of its payload, and of it that must be here to judge it.
 
     The last is the header, and for a control frame its payload too. None while that is not whole.
@@ -220,7 +220,7 @@ class FrameScanner:
                 if at > len(data):
                     return self._leave(at - len(data), passed, data[start:])
             window, begin = (part + data[:_MAX_HEAD_BYTES], 0) if part else (data, at)
-            head = _read_head(window, begin)
+            head = read_head(window, begin)
             if head is None:
                 self._part = window[begin:]
                 if self._part:

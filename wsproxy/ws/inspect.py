@@ -11,36 +11,21 @@ from __future__ import annotations
 import codecs
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, SERVER, Protocol
 
-from wsproxy.http.messages import ResponseHead, field_values
+from wsproxy.http.messages import ResponseHead
 from wsproxy.ws.control import INVALID_DATA, MAX_CONTROL_PAYLOAD_BYTES, PROTOCOL_ERROR, TOO_BIG, Side
+from wsproxy.ws.deflate import Deflate, agreed_deflate
 
 LARGEST_FRAME_BYTES: Final = 64 * 1024 * 1024
 """What is held of a frame where the route has no limit for messages: who inspects must hold something."""
 
 TAP_PREVIEW_BYTES: Final = 256
 """How much of a payload a tap keeps: enough to know a message by, small for each of its entries."""
-
-_DEFLATE: Final = b"permessage-deflate"
-
-
-class NotInspectableError(Exception):
-    """The backend chose an extension whose frames mean something else here; str() names it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deflate:
-    """What a 101 agreed on for permessage-deflate (RFC 7692 section 7.1)."""
-
-    client_no_context_takeover: bool = False
-    server_no_context_takeover: bool = False
-    client_max_window_bits: int = 15
-    server_max_window_bits: int = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,29 +148,9 @@ class InspectState:
         self.reason = reason
 
 
-def agreed_deflate(response: ResponseHead) -> Deflate | None:
-    """What a 101 says of permessage-deflate; None without extensions. Raises NotInspectableError for any other."""
-    values = field_values(response.fields, b"Sec-WebSocket-Extensions")
-    extensions = [item.strip() for value in values for item in value.split(b",") if item.strip()]
-    if not extensions:
-        return None
-    name, *parameters = [part.strip() for part in extensions[0].split(b";")]
-    if len(extensions) > 1 or name.lower() != _DEFLATE:
-        raise NotInspectableError(b", ".join(extensions).decode("latin-1"))
-    agreed: dict[str, Any] = {}
-    for parameter in parameters:
-        key, equals, value = parameter.partition(b"=")
-        word = key.strip().decode("latin-1").lower()
-        number = value.strip(b' "')
-        if word not in Deflate.__dataclass_fields__ or (equals and not number.isdigit()):
-            raise NotInspectableError(parameter.decode("latin-1"))
-        agreed[word] = int(number) if equals else True
-    return Deflate(**agreed)
-
-
 def inspectors(response: ResponseHead, max_message_bytes: int | None) -> tuple[InspectState, InspectState]:
-    """Those of the client's and of the upstream's frames. Raises NotInspectableError."""
-    deflate = agreed_deflate(response)
+    """Those of the client's and of the upstream's frames. Raises ExtensionError."""
+    deflate = agreed_deflate(response.fields)
     return InspectState("client", deflate, max_message_bytes), InspectState("upstream", deflate, max_message_bytes)
 
 
