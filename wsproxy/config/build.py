@@ -15,7 +15,6 @@ from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
     Address,
     AdminSettings,
-    AdminSettings,
     CertificateSettings,
     Config,
     ErrorPageSettings,

@@ -47,7 +47,6 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
             yield from _route_frontend(section, sections)
             yield from _route_group(section, sections)
             yield from _inspected_relay(section)
-            yield from _replayed_messages(section)
             yield from _choosing(section)
             yield from _replayed_messages(section)
         if section.kind.server_keys:
@@ -208,48 +207,6 @@ def _inspected_relay(route: ParsedSection) -> Iterator[Problem]:
     inspect, loss = route.get("inspect"), route.get("on_backend_loss")
     if inspect is not None and inspect.value and loss is not None and loss.value == "reconnect":
         yield inspect.key_place.problem("'inspect' cannot stand beside 'on_backend_loss = reconnect' (keep one)")
-
-
-def _replayed_messages(route: ParsedSection) -> Iterator[Problem]:
-    """Nobody is told anything again where clients go with their backend."""
-    replay, loss = route.get("replay_messages"), route.get("on_backend_loss")
-    if replay is not None and replay.value and (loss is None or loss.value != "reconnect"):
-        yield replay.key_place.problem("'replay_messages' needs 'on_backend_loss = reconnect' (add it)")
-
-
-def _choosing(route: ParsedSection) -> Iterator[Problem]:
-    """A key to hash stands beside `algorithm = hash`, and what is said of cookies beside `sticky = cookie`."""
-    algorithm, sticky = route.get("algorithm"), route.get("sticky")
-    is_hash = algorithm is not None and algorithm.value == "hash"
-    if is_hash and algorithm is not None and "hash_key" not in route.settings:
-        yield algorithm.place.problem("algorithm = hash needs a 'hash_key' (such as hash_key = header:NAME)")
-    if "hash_key" in route.settings and not is_hash and (algorithm is not None or "algorithm" not in route.settings):
-        yield route.settings["hash_key"].key_place.problem("'hash_key' has no effect without algorithm = hash")
-    if "sticky" in route.settings and sticky is None:
-        return
-    for key in ("sticky_ttl", "sticky_secret"):
-        if key in route.settings and (sticky is None or sticky.value.source != "cookie"):
-            yield route.settings[key].key_place.problem(f"'{key}' has no effect without sticky = cookie")
-
-
-def _weights(sections: Sections) -> Iterator[Problem]:
-    """Weights other than 0 and 1 need a route whose algorithm looks at them."""
-    weighing: set[str] = set()
-    for route in sections.values():
-        if route.kind.name in ROUTE_KINDS:
-            algorithm, group = route.get("algorithm"), route.get("group")
-            word = _DEFAULT_ALGORITHM if algorithm is None else algorithm.value
-            if word not in WITHOUT_WEIGHTS or (algorithm is None and "algorithm" in route.settings):
-                weighing.add(route.name if group is None else group.value)
-    for section in sections.values():
-        name = group_name(section)
-        if name is None or name in weighing:
-            continue
-        for number, server in section.servers.items():
-            weight = server.get("weight")
-            if weight is not None and weight.valid and weight.value > 1:
-                message = f"'server{number}_weight' has no effect: no route looks at it"
-                yield weight.key_place.problem(f"{message} (write algorithm = weighted-round-robin)")
 
 
 def _replayed_messages(route: ParsedSection) -> Iterator[Problem]:

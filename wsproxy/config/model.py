@@ -202,12 +202,12 @@ class RouteSettings:
     host: str | None = None  # exact, or "*.example.org"
     headers: tuple[HeaderMatch, ...] = ()
     algorithm: str = "random"
-    queue_timeout_s: float = 5.0
-    connect_timeout_s: float = 3.0
     hash_key: RequestKey | None = None  # of algorithm hash
     sticky: RequestKey | None = None  # header, cookie, query or ip
     sticky_ttl_s: float | None = None  # None: a cookie lasts as long as the browser
     sticky_secret: str | None = None  # None: one that nobody knows, until the proxy stops
+    queue_timeout_s: float = 5.0
+    connect_timeout_s: float = 3.0
     response_timeout_s: float = 60.0
     body_timeout_s: float = 60.0  # silence inside an upstream body
     request_timeout_s: float | None = None
@@ -260,20 +260,6 @@ class AdminSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class AdminSettings:
-    """The listener of the API, the metrics and the dashboard, and who may use it."""
-
-    host: str = "127.0.0.1"
-    port: int = 8081
-    token: str | None = None  # None: whoever can connect may do everything
-    allow: tuple[IPNetwork, ...] = ()  # peers that may come; none named: all
-    metrics_allow: tuple[IPNetwork, ...] = ()  # peers that may read the metrics without a token
-    dashboard: bool = True
-    monitor: bool = True
-    place: str = field(default="", compare=False)  # in the ini file, for a socket that cannot be opened
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """One checked ini file."""
 
@@ -282,5 +268,4 @@ class Config:
     routes: tuple[RouteSettings, ...]
     groups: tuple[GroupSettings, ...]
     log: LogSettings = field(default_factory=LogSettings)
-    admin: AdminSettings | None = None
     admin: AdminSettings | None = None
