@@ -7,7 +7,6 @@ stands for none.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from wsproxy.ws.relay import RelayState
 
 _trace_id: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-")
-
-_NOTHING_SPENT: Final = (0.0, 0.0, 0.0, 0.0)
 
 _STAGE_LETTERS: Final = {QUEUE: "Q", CONNECT: "C", HEAD: "H", BODY: "D"}
 _CLOSER_LETTERS: Final = {"client": "C", "upstream": "S", "proxy": "P", None: "P"}
@@ -174,9 +171,39 @@ class RefusedEntry(HeadEntry):
 
 
 class RequestEntry(HeadEntry):
-    """A request that went to a backend, or would have."""
+    """A request that went to a backend, or would have.
 
-    __slots__ = ("_exchange", "_spent_s")
+    What nearly every form asks for is put down at once: twelve properties would take a microsecond more.
+    """
+
+    __slots__ = (
+        "_exchange",
+        "attempts",
+        "backend",
+        "connect_ms",
+        "first_byte_ms",
+        "queue_ms",
+        "reason",
+        "request_id",
+        "route",
+        "sent_bytes",
+        "status",
+        "termination",
+        "total_ms",
+    )
+
+    status: int
+    sent_bytes: int
+    attempts: int
+    route: str
+    backend: str
+    termination: str
+    reason: str
+    request_id: str
+    queue_ms: str
+    connect_ms: str
+    first_byte_ms: str
+    total_ms: str
 
     def __init__(self, client: str, sheet: Sheet, exchange: Exchange) -> None:
         self.client = client
@@ -184,70 +211,33 @@ class RequestEntry(HeadEntry):
         self.head = exchange.head
         self._lowered = b""
         self._exchange = exchange
-        stages = exchange.stages
-        self._spent_s: Sequence[float] = _NOTHING_SPENT if stages is None else stages.spent_s
-
-    @property
-    def status(self) -> int:
-        exchange = self._exchange
-        failure, response = exchange.failure, exchange.response
-        if failure is not None and (failure is CLIENT_LEFT or not exchange.answered):
-            return failure.status
-        return response.status if response is not None and exchange.answered else 0
-
-    @property
-    def sent_bytes(self) -> int:
-        return self._exchange.answered_bytes
+        response, failure = exchange.response, exchange.failure
+        self.status = response.status if response is not None and exchange.answered else 0
+        if failure is None:
+            self.termination, self.reason = "--", sheet.no_text
+        else:
+            self.termination, self.reason = termination(exchange), shown(failure.message.encode())
+            if failure is CLIENT_LEFT or not exchange.answered:
+                self.status = failure.status
+        self.sent_bytes = exchange.answered_bytes
+        self.attempts = exchange.attempts
+        self.route = exchange.route.name
+        self.backend = exchange.backend_name or sheet.no_text
+        request_id = exchange.request_id.decode("latin-1")
+        self.request_id = request_id if request_id.isalnum() else shown(exchange.request_id)
+        nothing = sheet.no_number
+        self.queue_ms = self.connect_ms = self.first_byte_ms = self.total_ms = nothing
+        if (stages := exchange.stages) is not None:
+            queue_s, connect_s, first_byte_s, _ = stages.spent_s
+            self.queue_ms = f"{queue_s * 1000:.1f}"
+            self.connect_ms = f"{connect_s * 1000:.1f}" if connect_s else nothing
+            self.first_byte_ms = f"{first_byte_s * 1000:.1f}" if first_byte_s else nothing
+            self.total_ms = f"{stages.total_s * 1000:.1f}"
 
     @property
     def request_bytes(self) -> int:
         body = self._exchange.body
         return 0 if body is None else body.read_bytes
-
-    @property
-    def route(self) -> str:
-        return self._exchange.route.name
-
-    @property
-    def backend(self) -> str:
-        return self._exchange.backend_name or self.sheet.no_text
-
-    @property
-    def attempts(self) -> int:
-        return self._exchange.attempts
-
-    @property
-    def termination(self) -> str:
-        return "--" if self._exchange.failure is None else termination(self._exchange)
-
-    @property
-    def queue_ms(self) -> str:
-        spent_s = self._spent_s[QUEUE]
-        return f"{spent_s * 1000:.1f}" if spent_s else self.sheet.no_number
-
-    @property
-    def connect_ms(self) -> str:
-        spent_s = self._spent_s[CONNECT]
-        return f"{spent_s * 1000:.1f}" if spent_s else self.sheet.no_number
-
-    @property
-    def first_byte_ms(self) -> str:
-        spent_s = self._spent_s[HEAD]
-        return f"{spent_s * 1000:.1f}" if spent_s else self.sheet.no_number
-
-    @property
-    def total_ms(self) -> str:
-        stages = self._exchange.stages
-        return self.sheet.no_number if stages is None else f"{stages.total_s * 1000:.1f}"
-
-    @property
-    def request_id(self) -> str:
-        return shown(self._exchange.request_id)
-
-    @property
-    def reason(self) -> str:
-        failure = self._exchange.failure
-        return self.sheet.no_text if failure is None else shown(failure.message.encode())
 
 
 class OpenedEntry(RequestEntry):

@@ -86,7 +86,7 @@ class LineWriter:
         self.dropped = 0
         self.problem = ""
         self._target = target
-        self._jobs: SimpleQueue[list[str] | None] = SimpleQueue()  # None: reopen
+        self._jobs: SimpleQueue[tuple[list[str], int] | None] = SimpleQueue()  # None: reopen
         self._waiting_bytes = 0
         self._lock = threading.Lock()
         self._idle = threading.Event()
@@ -109,7 +109,7 @@ class LineWriter:
                 return
             self._waiting_bytes += size
             self._idle.clear()
-        self._jobs.put(lines)
+        self._jobs.put((lines, size))
 
     def reopen(self) -> None:
         """Have what comes now written to a new file. Never waits."""
@@ -121,17 +121,18 @@ class LineWriter:
 
     def _run(self) -> None:
         while True:
-            lines = self._jobs.get()
-            if lines is None:
+            job = self._jobs.get()
+            if job is None:
                 self._reopen()
                 continue
+            lines, size = job
             try:
                 self._target.write("".join(lines).encode("utf-8", "replace"))
                 self.problem = ""
             except OSError as error:
                 self.problem = _reason(error)
                 self.dropped += len(lines)
-            self._wrote(sum(map(len, lines)))
+            self._wrote(size)
 
     def _reopen(self) -> None:
         try:
