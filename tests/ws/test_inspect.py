@@ -9,7 +9,8 @@ import pytest
 from wsproxy.http.messages import ResponseHead
 from wsproxy.ws.control import Side, close_frame, ping_frame
 from wsproxy.ws.deflate import Deflate, ExtensionError
-from wsproxy.ws.inspect import LARGEST_FRAME_BYTES, InspectState, Tap, inspectors
+from wsproxy.ws.inspect import LARGEST_FRAME_BYTES, InspectState, inspectors
+from wsproxy.ws.tap import Tap
 
 MASK = b"\x01\x02\x03\x04"
 TEXT, BINARY, CONTINUATION = 1, 2, 0

@@ -25,6 +25,7 @@ from wsproxy.ws.inspect import InspectState
 from wsproxy.ws.keepalive import IdleState, KeepaliveState, Verdict
 from wsproxy.ws.rate import RateState
 from wsproxy.ws.relay import RelayState
+from wsproxy.ws.tap import Tap, TapFollower
 
 if TYPE_CHECKING:
     from wsproxy.frontend.frontend import Frontend
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 
 CLOSE_TIMEOUT_S: Final = 10.0
 """How long the echo of a Close is waited for (the value browsers and most libraries use)."""
+
+TAP_ENTRIES: Final = 100
+"""Frames that a tap keeps: a page of them, 26 KiB at most."""
+
+LONGEST_TAP_S: Final = 600.0
+"""A tap that somebody has forgotten ends by itself, whatever was asked for."""
 
 END_TIMEOUT_S: Final = 1.0
 """How long the server may take to end TCP once both Closes have passed; it goes first (RFC 6455 section 7.1.1)."""
@@ -54,6 +61,7 @@ class Relay:
     __slots__ = (
         "_client",
         "_client_life",
+        "_followers",
         "_idle",
         "_inspectors",
         "_nap",
@@ -97,11 +105,29 @@ class Relay:
         self._inspectors: tuple[InspectState, InspectState] | None = None
         self._stalls = 0  # directions that wait for a peer to read
         self._stalled_since = 0.0
+        self._followers: tuple[TapFollower, TapFollower] | None = None  # of a tap on a relay without inspectors
         self._nap: asyncio.Future[None] | None = None  # a client over its rate is not read until then
 
     def inspect(self, of_client: InspectState, of_upstream: InspectState) -> None:
         """Have the frames of both sides judged before they pass; to be said before `run`."""
         self._inspectors = (of_client, of_upstream)
+
+    def tap(self, for_s: float) -> Tap:
+        """Note the last frames of both sides for so long, 600 s at most; another tap takes the place of this one.
+
+        Payloads are shown uncompressed on inspected routes, elsewhere as they pass.
+        """
+        tap = Tap(TAP_ENTRIES, self._client.loop.time() + min(for_s, LONGEST_TAP_S))
+        if self._inspectors is not None:
+            for inspector in self._inspectors:
+                inspector.tap = tap
+        else:
+            client, upstream = self.state.client, self.state.upstream
+            self._followers = (
+                TapFollower("client", tap, client.at_frame_boundary),
+                TapFollower("upstream", tap, upstream.at_frame_boundary),
+            )
+        return tap
 
     # The two tasks.
 
@@ -132,6 +158,8 @@ class Relay:
                 data = scanner.feed(source.take())
                 if data:
                     sink.write(data)
+                    if self._followers is not None:
+                        self._show(self._followers, scanner, data)
                     if sink.write_paused:
                         await self._stall(source, sink)
                 else:
@@ -160,6 +188,8 @@ class Relay:
             data = scanner.feed(data)
             if data:
                 sink.write(data)
+                if self._followers is not None:
+                    self._show(self._followers, scanner, data)
                 if sink.write_paused:
                     await self._stall(source, sink)
             else:
@@ -171,6 +201,15 @@ class Relay:
             del data
             if is_limited:
                 await self._hold_to_rates(source, scanner)
+
+    def _show(self, followers: tuple[TapFollower, TapFollower], scanner: FrameScanner, data: bytes) -> None:
+        """Show a tap what has passed; the first look behind its time ends it."""
+        follower = followers[scanner.side != "client"]
+        now = self._client.loop.time()
+        if follower.tap.is_over(now):
+            self._followers = None
+        else:
+            follower.feed(data, now, scanner.at_frame_boundary)
 
     async def _stall(self, source: Stream, sink: Stream) -> None:
         """Wait until `sink` takes more. `source` is not read meanwhile: what it sends stays with it."""
@@ -288,10 +327,10 @@ class Relay:
                 return  # it was lost: the task that reads it says goodbye
             await self._see_close(source, scanner)
         if scanner.close_seen:
-            source.close()
             if other.close_seen or sink.closed:
+                source.close()
                 sink.close()
-            return  # else the other one's Close is still to come, or its deadline
+            return  # else the other one's Close is still to come, or its deadline: one that has ended its side waits
         if scanner.side == "client":
             goodbye = self.state.client_lost()
         else:

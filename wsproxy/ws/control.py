@@ -64,10 +64,10 @@ def _control_frame(opcode: int, payload: bytes, mask: bytes | None) -> bytes:
         raise ValueError("the payload of a control frame is at most 125 bytes")
     if mask is None:
         return bytes((0x80 | opcode, len(payload))) + payload
-    return bytes((0x80 | opcode, 0x80 | len(payload))) + mask + _unmask(payload, mask)
+    return bytes((0x80 | opcode, 0x80 | len(payload))) + mask + unmask(payload, mask)
 
 
-def _unmask(payload: bytes, mask: bytes) -> bytes:
+def unmask(payload: bytes, mask: bytes) -> bytes:
     """XOR with the repeated key (section 5.3), as two whole numbers: only ever for a control frame's payload."""
     size = len(payload)
     key = (mask * (size // 4 + 1))[:size]
@@ -76,7 +76,7 @@ def _unmask(payload: bytes, mask: bytes) -> bytes:
 
 def control_payload(frame: bytes, header: int) -> bytes:
     """What a control frame says, whether masked or not."""
-    return _unmask(frame[header:], frame[header - 4 : header]) if frame[1] > 127 else frame[header:]
+    return unmask(frame[header:], frame[header - 4 : header]) if frame[1] > 127 else frame[header:]
 
 
 class ControlLedger:

@@ -9,8 +9,6 @@ and the size of a message after it was inflated (1009).
 from __future__ import annotations
 
 import codecs
-from collections import deque
-from dataclasses import dataclass
 from typing import Final, cast
 
 from websockets.extensions.permessage_deflate import PerMessageDeflate
@@ -20,37 +18,10 @@ from websockets.protocol import CLIENT, SERVER, Protocol
 from wsproxy.http.messages import ResponseHead
 from wsproxy.ws.control import INVALID_DATA, MAX_CONTROL_PAYLOAD_BYTES, PROTOCOL_ERROR, TOO_BIG, Side
 from wsproxy.ws.deflate import Deflate, agreed_deflate
+from wsproxy.ws.tap import TAP_PREVIEW_BYTES, Tap, TapEntry
 
 LARGEST_FRAME_BYTES: Final = 64 * 1024 * 1024
 """What is held of a frame where the route has no limit for messages: who inspects must hold something."""
-
-TAP_PREVIEW_BYTES: Final = 256
-"""How much of a payload a tap keeps: enough to know a message by, small for each of its entries."""
-
-
-@dataclass(frozen=True, slots=True)
-class TapEntry:
-    """One frame as a tap saw it: when (the caller's clock), whose, and the beginning of its payload."""
-
-    at: float
-    side: Side
-    opcode: int
-    size_bytes: int
-    preview: bytes
-
-
-class Tap:
-    """The last frames of one session, until a moment has come."""
-
-    def __init__(self, entries: int, until: float) -> None:
-        self.entries: deque[TapEntry] = deque(maxlen=entries)
-        self._until = until
-
-    def note(self, side: Side, frame: Frame, now: float) -> None:
-        """Keep a frame, unless the tap's time is over."""
-        if now < self._until:
-            data = bytes(frame.data)
-            self.entries.append(TapEntry(now, side, frame.opcode, len(data), data[:TAP_PREVIEW_BYTES]))
 
 
 class InspectState:
@@ -116,7 +87,9 @@ class InspectState:
         for event in core.events_received():
             frame = cast(Frame, event)  # a core in state OPEN makes nothing else
             if self.tap is not None:
-                self.tap.note(self._side, frame, now)
+                data = bytes(frame.data)
+                entry = TapEntry(now, self._side, frame.opcode, len(data), data[:TAP_PREVIEW_BYTES])
+                self.tap.note(entry)
             if not self._is_text(frame):
                 self._fail(INVALID_DATA, "text that is not UTF-8")
                 return False
