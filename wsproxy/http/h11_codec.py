@@ -106,7 +106,7 @@ def judge_response(raw_head: bytes, method: bytes) -> ResponseHead:
     length, is_framed = _response_length(items, status, method, minor_version)
     nominated = _connection_options(items)
     upgrade = b""
-    if status == 101:
+    if status == 101 and minor_version == 1 and b"upgrade" in nominated:  # RFC 9110 section 7.8, RFC 6455 section 4.1
         upgrade = b", ".join(value.lower() for name, value in items if name.lower() == b"upgrade")
     return ResponseHead(
         status=status,
@@ -171,7 +171,9 @@ def _ask_h11_for_request(raw_head: bytes) -> Fields:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        # what h11 says quotes the message in Python's own spelling: for the traceback, not for the client
+        # What h11 says quotes the message in Python's own spelling: not for the client. Its traceback holds a frame that
+        # holds the error: a cycle, with all that led here in it until the collector comes, for every request refused.
+        error.__traceback__ = None
         raise MalformedRequestError(400, "a header field is illegal, repeated or missing") from error
     if not isinstance(event, h11.Request):
         raise MalformedRequestError(400, "incomplete request head")
@@ -188,6 +190,7 @@ def _ask_h11_for_response(raw_head: bytes, method: bytes) -> Fields:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
+        error.__traceback__ = None  # as above
         raise MalformedResponseError(str(error)) from None
     if not isinstance(event, (h11.Response, h11.InformationalResponse)):
         raise MalformedResponseError("incomplete response head")
