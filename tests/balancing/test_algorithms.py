@@ -7,7 +7,11 @@ from random import Random
 
 import pytest
 
+from tests.balancing.candidates import ordered, servers
 from wsproxy.balancing.algorithms import RandomPolicy, RoundRobinPolicy, make_policy
+from wsproxy.balancing.hashing import HashPolicy
+from wsproxy.balancing.weighted import LeastConnectionsPolicy, TwoChoicesPolicy, WeightedRoundRobinPolicy
+from wsproxy.config.choosing import ALGORITHMS
 
 BACKENDS = ("a", "b", "c")
 
@@ -55,15 +59,31 @@ def test_an_order_nobody_asked_a_name_of_takes_no_turn() -> None:
     assert next(policy.order(BACKENDS)) == "a"
 
 
-@pytest.mark.parametrize(("algorithm", "kind"), [("random", RandomPolicy), ("round-robin", RoundRobinPolicy)])
+KINDS = {
+    "random": RandomPolicy,
+    "round-robin": RoundRobinPolicy,
+    "weighted-round-robin": WeightedRoundRobinPolicy,
+    "least-connections": LeastConnectionsPolicy,
+    "two-choices": TwoChoicesPolicy,
+    "ip-hash": HashPolicy,
+    "hash": HashPolicy,
+}
+
+
+@pytest.mark.parametrize(("algorithm", "kind"), KINDS.items())
 def test_each_name_makes_its_policy(algorithm: str, kind: type) -> None:
     assert isinstance(make_policy(algorithm, Random(1)), kind)
 
 
+def test_every_word_of_the_file_has_a_policy() -> None:
+    assert set(KINDS) == set(ALGORITHMS)
+
+
 def test_each_route_has_turns_of_its_own() -> None:
     first, second = make_policy("round-robin", Random(1)), make_policy("round-robin", Random(1))
-    next(first.order(BACKENDS))
-    assert next(second.order(BACKENDS)) == "a"
+    candidates = servers("a b c")
+    next(first.order(candidates))
+    assert ordered(second, candidates) == "abc"
 
 
 def test_an_unknown_name_is_an_error() -> None:

@@ -59,8 +59,7 @@ class Backend:
     @property
     def load(self) -> int:
         """What it has in hand: exchanges carried and queued, and leases. Policies ask every backend at each pick."""
-        pool = self.pool
-        return len(pool.workers) - pool.idle + len(pool.queue) + self.leases
+        return self.pool.in_flight + self.leases
 
     @property
     def is_spare(self) -> bool:

@@ -40,10 +40,11 @@ class HashPolicy:
         self._looks_in -= 1
         self._total += 1
         loaded: list[C] = []
+        share = BOUND * self._total / self._weights
         for index in ring.walk(key or b"%f" % self._rng.random()):
             candidate = candidates[index]
             load = candidate.load
-            if load < LITTLE or load < ceil(BOUND * self._total * weight_of(candidate) / self._weights):
+            if load < LITTLE or load < ceil(share * weight_of(candidate)):
                 yield candidate
             else:
                 loaded.append(candidate)
@@ -51,4 +52,4 @@ class HashPolicy:
 
     def _look(self, candidates: Sequence[Candidate]) -> None:
         self._looks_in = picks_between_looks(len(candidates))
-        self._total = sum(candidate.load for candidate in candidates)
+        self._total = sum([candidate.load for candidate in candidates])  # a list is quicker than a generator

@@ -53,11 +53,10 @@ class Ring:
     def walk(self, key: bytes) -> Iterator[int]:
         """The one a key belongs to, then the others as they come on the ring, each once."""
         owners = self._owners
-        start = bisect(self._points, place(key)) % len(owners)
-        first = owners[start]
+        position = bisect(self._points, place(key)) % len(owners)
+        first = owners[position]
         yield first
         seen = {first}
-        position = start
         while len(seen) < self._size:
             position = (position + 1) % len(owners)
             owner = owners[position]
