@@ -26,7 +26,6 @@ from wsproxy.net.descriptors import raise_descriptor_limit
 
 SESSIONS = 2000
 RATE = 500
-SLICE_S = 0.25
 
 
 class Upstream(asyncio.Protocol):
@@ -93,14 +92,11 @@ async def test_two_thousand_sessions_leave_in_a_flat_line() -> None:
                     await anyio.sleep(0.05)
             assert relays_of(running).totals.drained == SESSIONS
     assert len(told) == SESSIONS
-    slices = [0] * 20
-    for moment in told:
-        slices[int((moment - started) / SLICE_S)] += 1
-    whole = slices[: int(SESSIONS / RATE / SLICE_S)]
-    steady = RATE * SLICE_S
-    assert max(whole) < 1.6 * steady, "no step"
-    assert min(whole) > 0.4 * steady, "no gap"
-    assert sum(whole) > 0.95 * SESSIONS
+    # How far from the straight line what had been told was at any moment: a stall of this machine moves it a little,
+    # a step at the beginning or at the end by nearly all of them.
+    line = [RATE * (moment - started) for moment in sorted(told)]
+    assert max(abs(number - ideal) for number, ideal in enumerate(line)) < 0.2 * SESSIONS
+    assert 0.9 * SESSIONS < line[-1] < 1.2 * SESSIONS
 
 
 @in_loop
