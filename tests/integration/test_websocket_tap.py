@@ -7,8 +7,7 @@ import pytest
 from tests.integration.harness import RawServer, Wire, eventually, http_route, in_loop, proxy
 from tests.integration.websocket_pair import Pair, relayed, relays_of
 from tests.integration.websocket_wire import PING, TEXT, accept, close, echo, frame, open_websocket, receive_frame
-from wsproxy.frontend.relay import LONGEST_TAP_S, TAP_ENTRIES
-from wsproxy.ws.tap import Tap
+from wsproxy.ws.tap import LONGEST_TAP_S, TAP_ENTRIES, Tap
 
 
 def shown(tap: Tap) -> list[tuple[str, int, bytes]]:

@@ -28,7 +28,6 @@ from wsproxy.ws.frames import FrameScanner
 from wsproxy.ws.handshake import check_response
 from wsproxy.ws.keepalive import KeepaliveState
 from wsproxy.ws.replay import ReplayState
-from wsproxy.ws.tap import TapFollower
 
 if TYPE_CHECKING:
     from wsproxy.frontend.route import Route
@@ -185,8 +184,8 @@ class ReconnectingRelay(Relay):
                 if not self._first.full:
                     self._first.feed(data)
                 upstream.write(data)
-                if self._followers is not None:
-                    self._show(self._followers, scanner, data)
+                if self._tap is not None:
+                    self._show(self._tap, scanner, data)
                 if upstream.write_paused:
                     await self._stall(client, upstream)
             else:
@@ -295,9 +294,8 @@ class ReconnectingRelay(Relay):
         self._resumed_at = self._client.loop.time()
         self._upstream = upstream
         self.state.resume()
-        if self._followers is not None:
-            of_client, _ = self._followers
-            self._followers = of_client, TapFollower("upstream", of_client.tap, at_boundary=True)
+        if self._tap is not None:
+            self._tap.resume()
         self._upstream_life = KeepaliveState(self._owner.keepalive, self._owner.marker, self.frontend.deadlines.now)
         self.state.upstream.parting_codes = PARTING_CODES
         self.deadline = NEVER

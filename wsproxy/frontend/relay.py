@@ -25,7 +25,7 @@ from wsproxy.ws.inspect import InspectState
 from wsproxy.ws.keepalive import IdleState, KeepaliveState, Verdict
 from wsproxy.ws.rate import RateState
 from wsproxy.ws.relay import RelayState
-from wsproxy.ws.tap import Tap, TapFollower
+from wsproxy.ws.tap import LONGEST_TAP_S, TAP_ENTRIES, PairTap, Tap
 
 if TYPE_CHECKING:
     from wsproxy.frontend.frontend import Frontend
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
 
 CLOSE_TIMEOUT_S: Final = 10.0
 """How long the echo of a Close is waited for (the value browsers and most libraries use)."""
-
-TAP_ENTRIES: Final = 100
-"""Frames that a tap keeps: a page of them, 26 KiB at most."""
-
-LONGEST_TAP_S: Final = 600.0
-"""A tap that somebody has forgotten ends by itself, whatever was asked for."""
 
 END_TIMEOUT_S: Final = 1.0
 """How long the server may take to end TCP once both Closes have passed; it goes first (RFC 6455 section 7.1.1)."""
@@ -61,14 +55,14 @@ class Relay:
     __slots__ = (
         "_client",
         "_client_life",
-        "_followers",
-        "_idle",
+                "_idle",
         "_inspectors",
         "_nap",
         "_owner",
         "_rates",
         "_stalled_since",
         "_stalls",
+        "_tap",
         "_upstream",
         "_upstream_life",
         "access_entry",
@@ -105,7 +99,7 @@ class Relay:
         self._inspectors: tuple[InspectState, InspectState] | None = None
         self._stalls = 0  # directions that wait for a peer to read
         self._stalled_since = 0.0
-        self._followers: tuple[TapFollower, TapFollower] | None = None  # of a tap on a relay without inspectors
+        self._tap: PairTap | None = None  # where no inspectors stand
         self._nap: asyncio.Future[None] | None = None  # a client over its rate is not read until then
 
     def inspect(self, of_client: InspectState, of_upstream: InspectState) -> None:
@@ -122,11 +116,7 @@ class Relay:
             for inspector in self._inspectors:
                 inspector.tap = tap
         else:
-            client, upstream = self.state.client, self.state.upstream
-            self._followers = (
-                TapFollower("client", tap, client.at_frame_boundary),
-                TapFollower("upstream", tap, upstream.at_frame_boundary),
-            )
+            self._tap = PairTap(tap, self.state.client, self.state.upstream)
         return tap
 
     # The two tasks.
@@ -158,8 +148,8 @@ class Relay:
                 data = scanner.feed(source.take())
                 if data:
                     sink.write(data)
-                    if self._followers is not None:
-                        self._show(self._followers, scanner, data)
+                    if self._tap is not None:
+                        self._show(self._tap, scanner, data)
                     if sink.write_paused:
                         await self._stall(source, sink)
                 else:
@@ -188,8 +178,8 @@ class Relay:
             data = scanner.feed(data)
             if data:
                 sink.write(data)
-                if self._followers is not None:
-                    self._show(self._followers, scanner, data)
+                if self._tap is not None:
+                    self._show(self._tap, scanner, data)
                 if sink.write_paused:
                     await self._stall(source, sink)
             else:
@@ -202,14 +192,9 @@ class Relay:
             if is_limited:
                 await self._hold_to_rates(source, scanner)
 
-    def _show(self, followers: tuple[TapFollower, TapFollower], scanner: FrameScanner, data: bytes) -> None:
-        """Show a tap what has passed; the first look behind its time ends it."""
-        follower = followers[scanner.side != "client"]
-        now = self._client.loop.time()
-        if follower.tap.is_over(now):
-            self._followers = None
-        else:
-            follower.feed(data, now, scanner.at_frame_boundary)
+    def _show(self, tap: PairTap, scanner: FrameScanner, data: bytes) -> None:
+        if not tap.show(scanner, data, self._client.loop.time()):
+            self._tap = None
 
     async def _stall(self, source: Stream, sink: Stream) -> None:
         """Wait until `sink` takes more. `source` is not read meanwhile: what it sends stays with it."""

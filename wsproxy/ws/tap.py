@@ -11,10 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsproxy.ws.control import Side, unmask
-from wsproxy.ws.frames import read_head
+from wsproxy.ws.frames import FrameScanner, read_head
 
 TAP_PREVIEW_BYTES: Final = 256
 """How much of a payload a tap keeps: enough to know a message by, small for each of its entries."""
+
+TAP_ENTRIES: Final = 100
+"""Frames that a tap keeps: a page of them, 26 KiB at most."""
+
+LONGEST_TAP_S: Final = 600.0
+"""A tap that somebody has forgotten ends by itself, whatever was asked for."""
 
 _LONGEST_HEADER_BYTES: Final = 14
 _RSV1: Final = 0x40  # set by permessage-deflate (RFC 7692 section 6)
@@ -90,3 +96,24 @@ class TapFollower:
         preview = unmask(frame[header:], frame[header - 4 : header]) if frame[1] & 0x80 else frame[header:]
         compressed = bool(frame[0] & _RSV1)
         self.tap.note(TapEntry(now, self._side, frame[0] & 0xF, length, preview, compressed))
+
+
+class PairTap:
+    """Shows both directions of a relayed pair to a tap."""
+
+    __slots__ = ("_client", "_upstream", "tap")
+
+    def __init__(self, tap: Tap, client: FrameScanner, upstream: FrameScanner) -> None:
+        self.tap = tap
+        self._client = TapFollower("client", tap, client.at_frame_boundary)
+        self._upstream = TapFollower("upstream", tap, upstream.at_frame_boundary)
+
+    def show(self, scanner: FrameScanner, data: bytes, now: float) -> bool:
+        """Show what `scanner` has let pass; False when the tap is over."""
+        follower = self._client if scanner.side == "client" else self._upstream
+        follower.feed(data, now, scanner.at_frame_boundary)
+        return not self.tap.is_over(now)
+
+    def resume(self) -> None:
+        """Another upstream goes on: its frames are followed from their beginning."""
+        self._upstream = TapFollower("upstream", self.tap, at_boundary=True)
