@@ -193,10 +193,12 @@ class ClientSession:
         as the connection is not lost as well.
         """
         stream = self._stream
-        if not stream.closed and (self.exchange is None or stream.end_delay_s() < ENDED_WITH_REQUEST_S):
+        exchange = self.exchange
+        may_wait = exchange is None or (not exchange.head.upgrade and stream.end_delay_s() < ENDED_WITH_REQUEST_S)
+        if not stream.closed and may_wait:  # who has ended its side cannot hold a WebSocket
             stream.on_hangup = self._hung_up
             self._look_for_reset(FIRST_LOOK_S)
-        elif (exchange := self.exchange) is not None:
+        elif exchange is not None:
             stream.abort()
             exchange.abandon()
 
