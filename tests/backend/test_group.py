@@ -15,6 +15,7 @@ from tests.fakes import ANSWER, ROUTE, Client, UpstreamDialer, make_server, sett
 from wsproxy.backend.backend import Backend
 from wsproxy.backend.group import Group
 from wsproxy.backend.pool import WorkerPool
+from wsproxy.balancing.affinity import Preference
 from wsproxy.config.model import ServerSettings
 from wsproxy.errors import NO_BACKEND, QUEUE_TIMEOUT
 from wsproxy.net.deadlines import NEVER, Deadlines
@@ -65,7 +66,12 @@ SMALL = {"max_workers": 1, "buffer_size": 0}
 
 @asynccontextmanager
 async def running(*names: str, **options: int) -> AsyncIterator[Running]:
-    it = Running(*(make_server(name, **(options or SMALL)) for name in names))
+    async with run(Running(*(make_server(name, **(options or SMALL)) for name in names))) as it:
+        yield it
+
+
+@asynccontextmanager
+async def run(it: Running) -> AsyncIterator[Running]:
     task = asyncio.ensure_future(it.group.run())
     await until(lambda: all(backend.pool.idle for backend in it.group.backends.values()))
     yield it
@@ -393,3 +399,84 @@ async def test_a_backend_counts_its_leases() -> None:
     backend.acquire_lease()
     backend.release_lease()
     assert backend.leases == 1
+
+
+# Spare servers, and those that an exchange is bound to.
+
+
+@in_loop
+async def test_a_spare_server_is_chosen_only_when_no_other_may_be() -> None:
+    spare, weightless = replace(make_server("b"), backup=True), replace(make_server("c"), weight=0)
+    it = Running(make_server("a"), spare, weightless)
+    async with run(it):
+        a, b, c = it.group.backends.values()
+        assert it.group.healthy.snapshot() == (a,)
+        await it.group.set_up(a, up=False)
+        assert it.group.healthy.snapshot() == (b, c)
+        await it.group.set_up(a, up=True)
+        assert it.group.healthy.snapshot() == (a,)
+
+
+@in_loop
+async def test_a_spare_server_takes_nothing_that_waits_for_the_others() -> None:
+    it = Running(make_server("a", **SMALL), replace(make_server("b"), backup=True))
+    async with run(it):
+        waiting = Client(b"/waiting")
+        it.submit(Client(b"/busy"), waiting)
+        await until(lambda: it.upstreams["a"].pending)
+        it.pool("b").fill()
+        assert list(it.group.waiting) == [waiting.exchange]
+        await it.group.set_up(it.group.backends["a"], up=False)
+        await until(lambda: it.carried_by("b") == [b"/waiting"])
+
+
+@in_loop
+async def test_what_policies_derived_is_void_once_weights_change() -> None:
+    async with running("a", "b") as it:
+        before = it.group.healthy.snapshot()
+        await it.group.weigh()
+        after = it.group.healthy.snapshot()
+        assert after == before
+        assert after is not before
+        a, b = it.group.backends.values()
+        a.use(replace(a.settings, weight=0), a.position)
+        await it.group.weigh()
+        assert it.group.healthy.snapshot() == (b,)
+
+
+def belonging(client: Client, name: str) -> Client:
+    client.exchange.preference = Preference(b"", b"", None)
+    client.exchange.preference.bound_to = name
+    return client
+
+
+@in_loop
+async def test_what_is_bound_waits_for_its_server_alone_and_for_any_once_that_is_gone() -> None:
+    async with running("a", "b") as it:
+        a, b = it.group.backends.values()
+        bound, other = belonging(Client(b"/bound"), "a"), Client(b"/other")
+        it.submit(Client(b"/1"), Client(b"/2"))
+        it.group.submit(bound.exchange, InOrder(), (a,))
+        it.submit(other)
+        await until(lambda: it.upstreams["b"].pending)
+        it.upstreams["b"].answer()
+        await until(lambda: it.carried_by("b") == [b"/2", b"/other"])
+        assert list(it.group.waiting) == [bound.exchange]
+        await it.group.disable(a)
+        it.upstreams["b"].answer()
+        await until(lambda: it.carried_by("b") == [b"/2", b"/other", b"/bound"])
+        assert b.load == 1
+
+
+@in_loop
+async def test_load_is_what_workers_carry_the_queue_and_the_leases() -> None:
+    async with running("a", max_workers=1, buffer_size=2) as it:
+        (a,) = it.group.backends.values()
+        assert (a.load, a.weight, a.is_spare) == (0, 1, False)
+        it.submit(Client(), Client())
+        a.acquire_lease()
+        await until(lambda: it.upstreams["a"].pending)
+        assert a.load == 3
+        a.release_lease()
+        it.upstreams["a"].answer()
+        await until(lambda: a.load == 1)
