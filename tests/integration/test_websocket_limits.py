@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import socket
+import struct
+import sys
 
 import anyio
 import pytest
@@ -13,6 +17,7 @@ from tests.integration.websocket_wire import (
     BINARY,
     CONTINUATION,
     TEXT,
+    Received,
     accept,
     close,
     closing,
@@ -229,6 +234,44 @@ async def test_a_peer_that_does_not_read_is_waited_for_otherwise_and_memory_stay
             assert running.relays == 1
             for _ in range(taken):
                 assert await receive_frame(slow) in ((BINARY, b"x" * 60_000), (9, relays_of(running).marker))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of acknowledgements, and filters for one socket")
+@in_loop
+async def test_a_host_that_dies_inside_a_stall_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From some moment on nothing that is sent to the client's socket arrives, as if its host had lost its power."""
+    ended: list[Received] = []
+
+    async def flood(wire: Wire) -> None:
+        await accept(wire)
+        while True:
+            with anyio.move_on_after(0.1):
+                await wire.send(frame(BINARY, b"x" * 60_000))
+                continue
+            break  # the proxy takes no more
+        ended.extend(await frames_until_end(wire, limit_s=20))
+
+    monkeypatch.setattr("wsproxy.frontend.relay.DEAD_AFTER_S", 2.0)
+    async with (
+        RawServer(flood) as server,
+        proxy(route(server)) as running,
+        await connect(running.port, ahead_bytes=1000) as slow,
+    ):
+        await slow.send(handshake())
+        assert (await slow.response()).status == 101
+        deafen(slow)
+        await eventually(lambda: running.relays == 0)
+        await eventually(lambda: server.open == 0)
+        assert ended == [closing(1001)]
+        assert relays_of(running).totals.closes == {("client", 1006): 1}
+
+
+def deafen(wire: Wire) -> None:
+    """Have the kernel drop every packet for this socket, unseen: a filter of one instruction, `return 0`."""
+    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF_RET
+    program = struct.pack("HL", 1, ctypes.addressof(drop_all))
+    raw = wire._writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_ATTACH_FILTER", 26), program)
 
 
 @in_loop

@@ -63,7 +63,7 @@ def on_both(test: Test) -> Callable[[bool], None]:
             async with tcp_pair() as (near, far):
                 await test(near, far)
 
-        run(main, uvloop)
+        anyio.run(main, backend_options={"use_uvloop": uvloop})
 
     wrapper.__name__ = test.__name__
     return wrapper
@@ -364,7 +364,7 @@ def test_unix_sockets_have_no_address_and_know_no_reset(uvloop: bool) -> None:
             stream.reset()
             await until(lambda: stream.eof)
 
-    run(main, uvloop)
+    anyio.run(main, backend_options={"use_uvloop": uvloop})
 
 
 def test_a_stream_without_a_connection_can_be_ended() -> None:
@@ -494,5 +494,28 @@ def test_what_is_no_socket_says_nothing() -> None:
         assert not stream.is_reset
         stream.abort()
         assert stream.is_reset
+
+    run(main)
+
+
+@Both
+@linux
+def test_how_long_a_peer_has_been_silent(uvloop: bool) -> None:
+    async def main() -> None:
+        async with stream_of_a_socket() as (peer, stream):
+            await until(lambda: stream.silence_s >= 0.05)
+            peer.send(b"here")
+            await until(lambda: stream.buffer == b"here")
+            assert stream.silence_s < 0.05
+            await until(lambda: stream.silence_s >= 0.05)
+            stream.write(b"an acknowledgement comes back")
+            assert stream.silence_s < 0.05
+
+    anyio.run(main, backend_options={"use_uvloop": uvloop})
+
+
+def test_nobody_knows_how_long_other_peers_have_been_silent() -> None:
+    async def main() -> None:
+        assert Stream(asyncio.get_running_loop()).silence_s == 0
 
     run(main)

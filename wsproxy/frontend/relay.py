@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 CLOSE_TIMEOUT_S: Final = 10.0
 """How long the echo of a Close is waited for (the value browsers and most libraries use)."""
 
+DEAD_AFTER_S: Final = 150.0
+"""A host that lives answers the probes of a full window, which are 120 s apart at most (Linux's TCP_RTO_MAX); one that
+does not would be noticed after a quarter of an hour. TCP_USER_TIMEOUT would end both: it does not look at the answers.
+"""
+
 END_TIMEOUT_S: Final = 1.0
 """How long the server may take to end TCP once both Closes have passed; it goes first (RFC 6455 section 7.1.1)."""
 
@@ -107,10 +112,7 @@ class Relay:
         self._inspectors = (of_client, of_upstream)
 
     def tap(self, for_s: float) -> Tap:
-        """Note the last frames of both sides for so long, 600 s at most; another tap takes the place of this one.
-
-        Payloads are shown uncompressed on inspected routes, elsewhere as they pass.
-        """
+        """Note the last frames of both sides for so long, 600 s at most; only inspectors inflate."""
         tap = Tap(TAP_ENTRIES, self._client.loop.time() + min(for_s, LONGEST_TAP_S))
         if self._inspectors is not None:
             for inspector in self._inspectors:
@@ -165,9 +167,7 @@ class Relay:
 
     async def _pump_with_care(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
         """The same where payloads are inspected, or a client may send only so much: a look and a clock each chunk."""
-        inspector: InspectState | None = None
-        if self._inspectors is not None:
-            inspector = self._inspectors[scanner.side != "client"]
+        inspector = None if self._inspectors is None else self._inspectors[scanner.side != "client"]
         is_limited = scanner.side == "client" and self._rates is not None
         while True:
             if not source.buffer:
@@ -357,12 +357,20 @@ class Relay:
             self.begin_close(SERVICE_RESTART, GOING_AWAY, "maximum lifetime")
         elif settings.idle_timeout_s is not None and idle_s >= settings.idle_timeout_s:
             self.begin_close(GOING_AWAY, GOING_AWAY, "idle")
-        elif self._stalls and settings.slow_consumer_s is not None:
-            if self._client.loop.time() - self._stalled_since >= settings.slow_consumer_s:
-                self.begin_close(TRY_LATER, GOING_AWAY, "slow consumer")
-                self.expire()
-        else:
+        elif not (self._stalls and self._ends_stall(settings.slow_consumer_s)):
             self._look_after_life(now)
+
+    def _ends_stall(self, patience_s: float | None) -> bool:
+        """End a side that takes nothing: for too long where there is a limit, and anywhere if its host is dead."""
+        if patience_s is not None and self._client.loop.time() - self._stalled_since >= patience_s:
+            self.begin_close(TRY_LATER, GOING_AWAY, "slow consumer")
+            self.expire()
+            return True
+        for stream in (self._client, self._upstream):
+            if stream.write_paused and stream.silence_s >= DEAD_AFTER_S:
+                stream.abort()  # its task says goodbye to the other side
+                return True
+        return False
 
     def _look_after_life(self, now: float) -> None:
         """Ping a silent leg. A side that is not read, or takes nothing, is for `slow_consumer` to judge."""

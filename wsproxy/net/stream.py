@@ -292,6 +292,11 @@ class Stream(asyncio.Protocol, ByteStream):
         return (data_ms - packet_ms) / 1000
 
     @property
+    def silence_s(self) -> float:
+        """Since the peer's last packet of any kind, acknowledgements too; 0 where nobody knows (as above)."""
+        return self._tcp_info()[2] / 1000
+
+    @property
     def is_reset(self) -> bool:
         """Whether the peer has reset the connection, which nobody is told of behind an end that has been read."""
         return self.closed or self._tcp_info()[0] == _CLOSED_STATE
