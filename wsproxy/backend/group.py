@@ -76,9 +76,9 @@ class Group:
     # What routes ask.
 
     def submit(
-        self, exchange: Exchange, policy: Policy, servers: Sequence[Backend]
+        self, exchange: Exchange, policy: Policy, servers: Sequence[Backend], key: bytes = b""
     ) -> asyncio.Future[None] | None:
-        """Bring `exchange` to one of `servers` that has not been tried, in the order of `policy`. Never waits.
+        """Bring `exchange` to one of `servers` that has not been tried, in `policy`'s order for `key`. Never waits.
 
         Returns what to await until the attempt has ended, `exchange.failure` saying how; None when nobody is left to
         try. With every queue full the exchange waits its turn.
@@ -91,8 +91,6 @@ class Group:
             return None
         done = exchange.begin()
         if not self.waiting:  # else it would overtake those who wait
-            preference = exchange.preference
-            key = b"" if preference is None else preference.key
             for backend in servers if exchange.tried else policy.order(servers, key):
                 if backend.offer(exchange):
                     return done

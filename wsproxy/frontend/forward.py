@@ -6,9 +6,7 @@ Knows groups and the retry rule; whose fault a failure is was decided where it h
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
-from wsproxy.backend.backend import Backend
 from wsproxy.exchange import QUEUE, Exchange
 from wsproxy.frontend.route import Route
 from wsproxy.protection.retry import may_retry
@@ -27,10 +25,11 @@ async def forward(exchange: Exchange, route: Route) -> None:
             if exchange.abandoned is not None:  # meanwhile, when nobody held it
                 exchange.failure = exchange.abandoned
                 return
-        candidates: Sequence[Backend] = servers
-        if exchange.preference is not None and route.affinity is not None:
-            candidates = route.affinity.narrow(exchange.preference, servers, exchange.tried)
-        ended = group.submit(exchange, route.policy, candidates)
+        if route.affinity is None or (preference := exchange.preference) is None:
+            ended = group.submit(exchange, route.policy, servers)
+        else:
+            candidates = route.affinity.narrow(preference, servers, exchange.tried)
+            ended = group.submit(exchange, route.policy, candidates, preference.key)
         if ended is None:
             return
         if exchange.attempts and exchange.stages is not None:
