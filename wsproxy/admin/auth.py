@@ -24,6 +24,7 @@ from wsproxy.http.forwarded import is_trusted
 from wsproxy.ws.handshake import SAME_HOST, origin_allowed
 
 COOKIE: Final = "wsproxy_session"
+"""Cookies know hosts, not ports: who logs in to a second proxy of the same host is logged out of the first."""
 
 SESSION_S: Final = 12 * 3600.0
 """A working day: a browser that was left open overnight asks again."""

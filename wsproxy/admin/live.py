@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import defaultdict
 from typing import Any, Final
 
 import anyio
@@ -16,7 +15,7 @@ import anyio
 from wsproxy.admin.api import backend_of
 from wsproxy.admin.control import Control
 from wsproxy.admin.messages import Channel
-from wsproxy.observe.histogram import BOUNDS_S, NO_DURATIONS, Durations
+from wsproxy.observe.histogram import BOUNDS_S
 from wsproxy.observe.snapshot import RouteFigures, Snapshot
 
 EVERY_S: Final = 1.0
@@ -89,19 +88,18 @@ def figures_of(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _route(route: RouteFigures) -> dict[str, Any]:
-    """Requests by backend and class of status; how long they took, over all backends."""
-    by_backend: defaultdict[str, list[int]] = defaultdict(lambda: [0] * 6)
-    total: Durations = NO_DURATIONS
-    for answered in route.answered:
-        by_backend[answered.backend][min(answered.code // 100, 5)] += answered.total.count
-        total += answered.total
+    """Requests by class of status and by duration, for each backend."""
+    answered: dict[str, dict[str, list[int]]] = {}
+    for each in route.answered:
+        sums = answered.setdefault(each.backend, {"classes": [0] * 6, "durations": [0] * len(each.total.counts)})
+        sums["classes"][min(each.code // 100, 5)] += each.total.count
+        sums["durations"] = [sum(pair) for pair in zip(sums["durations"], each.total.counts, strict=True)]
     content: dict[str, Any] = {
         "name": route.name,
         "kind": route.kind,
         "group": route.group,
         "retries": route.retries,
-        "answered": by_backend,
-        "durations": total.counts,
+        "answered": answered,
         "websockets": None,
     }
     if (websockets := route.websockets) is not None:

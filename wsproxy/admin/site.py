@@ -29,17 +29,23 @@ SECURITY_FIELDS: Final = {
     "X-Frame-Options": "DENY",
 }
 
-_ASSETS: Final = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/assets/dashboard.css": ("dashboard.css", "text/css; charset=utf-8"),
-    "/assets/dashboard.js": ("dashboard.js", "text/javascript; charset=utf-8"),
-    "/assets/charts.js": ("charts.js", "text/javascript; charset=utf-8"),
-    "/assets/tables.js": ("tables.js", "text/javascript; charset=utf-8"),
-    "/assets/feed.js": ("feed.js", "text/javascript; charset=utf-8"),
-    "/assets/uplot.js": ("uPlot.iife.min.js", "text/javascript; charset=utf-8"),
-    "/assets/uplot.css": ("uPlot.min.css", "text/css; charset=utf-8"),
-    "/assets/icon.svg": ("icon.svg", "image/svg+xml"),
+_MEDIA_TYPES: Final = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
 }
+
+
+def _read_assets() -> dict[str, Answer]:
+    """The dashboard's files, whole, by the paths that they are asked for at: a few hundred KiB."""
+    answers = {}
+    for file in files("wsproxy.admin").joinpath("assets").iterdir():
+        media_type = _MEDIA_TYPES.get(file.name.rpartition(".")[2])
+        if media_type is not None:
+            path = "/" if file.name == "index.html" else f"/assets/{file.name}"
+            answers[path] = Answer(200, file.read_bytes(), media_type, {"Cache-Control": "no-cache"})
+    return answers
 
 
 class AdminSite:
@@ -52,7 +58,8 @@ class AdminSite:
         self._endpoints: dict[str, dict[str, Endpoint]] = {}
         for endpoint in ENDPOINTS:
             self._endpoints.setdefault(endpoint.path, {})[endpoint.method] = endpoint
-        self.live = LiveFigures(control)
+        self._live = LiveFigures(control)
+        self._assets = _read_assets()
 
     def use(self, settings: AdminSettings) -> None:
         """Take over other rules; where it listens is decided at the start."""
@@ -80,13 +87,13 @@ class AdminSite:
         self._gate.check_peer(request)
         self._gate.check_page(request)
         if self._settings.dashboard:
-            if path in _ASSETS:
-                return _asset(request)
+            if path in self._assets:
+                return self._asset(request)
             if path in ("/login", "/logout"):
                 return self._log(request)
         self._gate.check_caller(request)
         if path == "/live" and self._settings.monitor:
-            return self._live(request)
+            return self._watch(request)
         if endpoint is None:
             raise RefusalError(404, "there is nothing here")
         return await self._api.answer(endpoint, request)
@@ -101,10 +108,15 @@ class AdminSite:
             raise RefusalError(405, f"{request.path} has no {request.method[:16]}", {"Allow": _allowed(methods)})
         return methods[method]
 
-    def _live(self, request: Request) -> Upgrade:
+    def _watch(self, request: Request) -> Upgrade:
         if not request.head.upgrade:
             raise RefusalError(426, "this is a WebSocket", {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
-        return Upgrade(self.live.talk)
+        return Upgrade(self._live.talk)
+
+    def _asset(self, request: Request) -> Answer:
+        if request.method not in ("GET", "HEAD"):
+            raise RefusalError(405, "this is a file", {"Allow": "GET, HEAD"})
+        return self._assets[request.path]
 
     def _log(self, request: Request) -> Answer:
         """Log in with the token (a form, or JSON), or out."""
@@ -124,14 +136,6 @@ def _token_in(request: Request) -> str:
         return parse_qs(request.body.decode("latin-1")).get("token", [""])[0]
     token: Any = request.json().get("token")
     return token if isinstance(token, str) else ""
-
-
-def _asset(request: Request) -> Answer:
-    if request.method not in ("GET", "HEAD"):
-        raise RefusalError(405, "this is a file", {"Allow": "GET, HEAD"})
-    name, media_type = _ASSETS[request.path]
-    body = files("wsproxy.admin").joinpath("assets", name).read_bytes()
-    return Answer(200, body, media_type, {"Cache-Control": "no-cache"})
 
 
 def _allowed(methods: dict[str, Endpoint]) -> str:
