@@ -468,6 +468,23 @@ async def test_what_is_bound_waits_for_its_server_alone_and_for_any_once_that_is
         assert b.load == 1
 
 
+class Reversed:
+    """Prefers backends from the last to the first."""
+
+    def order(self, candidates: Sequence[T], key: bytes = b"") -> Iterator[T]:
+        return iter(candidates[::-1])
+
+
+@in_loop
+async def test_a_further_attempt_of_what_has_a_key_goes_to_the_next_choice_for_it() -> None:
+    async with running("a", "b", "c") as it:
+        for key, heir in ((b"key", "b"), (b"", "a")):
+            client = Client(b"/" + key)
+            client.exchange.tried = ("c",)
+            it.group.submit(client.exchange, Reversed(), tuple(it.group.backends.values()), key)
+            await until(lambda: it.carried_by(heir) == [b"/" + key])  # noqa: B023 - awaited in its round
+
+
 @in_loop
 async def test_load_is_what_workers_carry_the_queue_and_the_leases() -> None:
     async with running("a", max_workers=1, buffer_size=2) as it:

@@ -84,6 +84,18 @@ def test_one_key_alone_stays_until_there_is_too_much_of_it() -> None:
     assert first(policy, candidates, b"k") is owner  # everyone has as much: it is none too much
 
 
+def test_with_many_servers_loads_are_not_read_at_each_pick() -> None:
+    policy, candidates = HashPolicy(Random(1)), tuple(Server(f"s{number}") for number in range(60))
+    owner = first(policy, candidates, b"k")
+    for server in candidates:
+        server.load = 7
+    owner.load = 8
+    assert first(policy, candidates, b"k") is not owner  # as far as is known, nobody else has anything
+    for _ in range(60 // 6):
+        picked = first(policy, candidates, b"k")
+    assert picked is owner
+
+
 def test_no_server_has_much_more_than_its_share_of_a_hot_key() -> None:
     policy, candidates = HashPolicy(Random(1)), servers("a b c d")
     for _ in range(400):

@@ -7,6 +7,7 @@ import pytest
 from tests.config.test_crosscheck import problems
 from wsproxy.config.build import load
 from wsproxy.config.model import RequestKey
+from wsproxy.config.shown import MASK, shown
 
 _FRONTEND = "[frontend]\nport = 80\n"  # lines 1 and 2
 _HTTP = "[http]\nserver1 = a:1\n"
@@ -33,6 +34,10 @@ _NO_WEIGHTS = "has no effect: no route looks at it (write algorithm = weighted-r
         (
             _HTTP + "sticky = ip\nsticky_secret = 0123456789abcdef",
             ["6:1: 'sticky_secret' has no effect without sticky = cookie"],
+        ),
+        (
+            "[websocket]\nserver1 = a:1\nsticky = ip\nrebalance = yes",
+            ["6:1: 'rebalance' has no effect beside 'sticky': clients would come back (keep one)"],
         ),
         (_HTTP + "server1_weight = 2", [f"5:1: 'server1_weight' {_NO_WEIGHTS}"]),
         (
@@ -77,3 +82,8 @@ def test_what_is_built() -> None:
         "least-connections", RequestKey("cookie", "sid"), 3600
     )
     assert (group.servers[0].weight, group.servers[0].backup) == (3, True)
+
+
+def test_the_secret_is_masked_where_settings_are_shown() -> None:
+    config = load(_FRONTEND + _HTTP + "sticky = cookie\nsticky_secret = 0123456789abcdef", "a.ini", {}, "/")
+    assert shown(config)["routes"][0]["sticky_secret"] == MASK

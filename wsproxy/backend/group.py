@@ -84,7 +84,10 @@ class Group:
         try. With every queue full the exchange waits its turn.
         """
         if exchange.tried:
-            servers = self._after(exchange.tried, servers)
+            if key and servers:  # the key's next choice, so that what belongs together stays together
+                servers = [server for server in policy.order(servers, key) if server.name not in exchange.tried]
+            else:
+                servers = self._after(exchange.tried, servers)
             exchange.offered_at = 0.0  # a worker has had it: this attempt waits on a clock of its own
         if not servers:
             exchange.failure = exchange.failure or NO_BACKEND

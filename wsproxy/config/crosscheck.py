@@ -226,6 +226,10 @@ def _choosing(route: ParsedSection) -> Iterator[Problem]:
         yield route.settings["hash_key"].key_place.problem("'hash_key' has no effect without algorithm = hash")
     if "sticky" in route.settings and sticky is None:
         return
+    rebalance = route.get("rebalance")
+    if rebalance is not None and rebalance.value and sticky is not None:
+        message = "'rebalance' has no effect beside 'sticky': clients would come back (keep one)"
+        yield rebalance.key_place.problem(message)
     for key in ("sticky_ttl", "sticky_secret"):
         if key in route.settings and (sticky is None or sticky.value.source != "cookie"):
             yield route.settings[key].key_place.problem(f"'{key}' has no effect without sticky = cookie")
