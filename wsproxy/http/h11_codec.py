@@ -171,8 +171,8 @@ def _ask_h11_for_request(raw_head: bytes) -> Fields:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        # What h11 says quotes the message in Python's own spelling: not for the client. Its traceback holds a frame that
-        # holds the error: a cycle, with all that led here in it until the collector comes, for every request refused.
+        # What h11 says quotes the message in Python's own spelling: not for the client. Its traceback holds a frame
+        # that holds the error: a cycle, with all that led here in it, until the collector comes.
         error.__traceback__ = None
         raise MalformedRequestError(400, "a header field is illegal, repeated or missing") from error
     if not isinstance(event, h11.Request):
