@@ -127,11 +127,6 @@ class Application:
         return self._listeners is not None
 
     @property
-    def is_listening(self) -> bool:
-        """Whether connections are accepted, or have been."""
-        return self._listeners is not None
-
-    @property
     def services(self) -> TaskGroup:
         """What runs below the listeners, and ends after them."""
         if self._services is None:
@@ -192,8 +187,9 @@ class Application:
                 return Reload(self, self._read()).plan
             self._manager.reloading()
             try:
-                change = Reload(self, self._read())
-                await change.run()
+                with self.administration.figures.counting_reload():
+                    change = Reload(self, self._read())
+                    await change.run()
             finally:
                 self._manager.ready(self._status)
             return change.plan

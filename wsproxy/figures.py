@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import wsproxy
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class Figures:
-    """Reads one application. started_at: Unix time; reloads: as counted so far, by who reloads."""
+    """Reads one application. started_at: Unix time. reloads: as counted so far."""
 
     def __init__(self, app: Application, lag: LoopLag) -> None:
         self.started_at = time.time()
@@ -67,6 +69,35 @@ class Figures:
             reloads=self.reloads,
             processes=(process_figures(self.started_at, self._lag.longest_s, dropped),),
         )
+
+
+    @contextmanager
+    def counting_reload(self) -> Iterator[None]:
+        """Count the reload inside the block, and what becomes of the WebSockets that were there before."""
+        app, before = self._app, self.reloads
+        relays = [
+            (route, relay)
+            for route in app.routes.values()
+            if route.relays is not None
+            for relay in route.relays.open
+        ]
+        try:
+            yield
+        except Exception:
+            self.reloads = replace(before, refused=before.refused + 1)
+            raise
+        current = set(app.routes.values())
+        kept = sum(route in current and not _is_leaving(relay) for route, relay in relays)
+        self.reloads = replace(
+            before,
+            done=before.done + 1,
+            sessions_kept=before.sessions_kept + kept,
+            sessions_drained=before.sessions_drained + len(relays) - kept,
+        )
+
+
+def _is_leaving(relay: Relay) -> bool:
+    return relay.backend is not None and relay.backend.leaving
 
 
 def phase_of(app: Application) -> Phase:

@@ -21,11 +21,12 @@ from prometheus_client.metrics_core import (
     SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from wsproxy.observe.histogram import BOUNDS_S, NO_DURATIONS, Durations
 from wsproxy.observe.snapshot import BackendFigures, RouteFigures, Snapshot
 
-_BOUNDS: Final = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
+_BOUNDS: Final = (*map(floatToGoString, BOUNDS_S), "+Inf")
 _BACKEND: Final = ("group", "backend")
 _STATES: Final = ("up", "down", "disabled", "draining")
 

@@ -1,0 +1,107 @@
+"""Reloads over the admin API: what they would do, what they did, and what they left alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from tests.integration.admin_caller import TOKEN, Caller
+from tests.integration.harness import Proxy, RawServer, fetch, http_route, in_loop, ok
+from wsproxy.app import Application
+from wsproxy.cli import read_config
+
+HEAD = f"[frontend]\nhost = 127.0.0.1\nport = 0\n[log]\naccess = off\n[admin]\nport = 0\ntoken = {TOKEN}\n"
+
+
+@asynccontextmanager
+async def from_file(path: Path) -> AsyncIterator[Caller]:
+    """The product on a file that can be changed."""
+    application = Application(read_config(str(path)), lambda: read_config(str(path)))
+    async with anyio.create_task_group() as tasks:
+        (address,) = await tasks.start(application.run)
+        url = f"http://127.0.0.1:{application.administration.port}"
+        fields = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(base_url=url, headers=fields, trust_env=False) as client:
+            try:
+                yield Caller(Proxy(application, int(address.rpartition(":")[2])), client)
+            finally:
+                tasks.cancel_scope.cancel()
+
+
+@in_loop
+async def test_a_dry_run_says_what_a_reload_then_does(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.ini"
+    async with RawServer(ok(b"first")) as first, RawServer(ok(b"second")) as second:
+        path.write_text(HEAD + http_route(first.port))
+        async with from_file(path) as caller:
+            path.write_text(HEAD + http_route(second.port))
+            wanted = (await caller.post("/reload?dry_run=1")).json()
+            assert not wanted["done"]
+            assert wanted["added"] == [f"server of http 127.0.0.1:{second.port}"]
+            assert wanted["removed"] == [f"server of http 127.0.0.1:{first.port}"]
+            assert (await fetch(caller.proxy.port)).body == b"first"
+            assert (await caller.post("/reload")).json() == {**wanted, "done": True}
+            assert (await fetch(caller.proxy.port)).body == b"second"
+
+
+@in_loop
+async def test_a_bad_file_is_refused_with_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.ini"
+    async with RawServer(ok()) as server:
+        path.write_text(HEAD + http_route(server.port))
+        async with from_file(path) as caller:
+            path.write_text(HEAD + "[http]\nnonsense = 1\n")
+            report = (await caller.post("/reload", expect=409)).json()
+            assert not report["done"]
+            assert any(f"{path}:10:1: unknown key 'nonsense'" in line for line in report["problems"])
+            assert (await fetch(caller.proxy.port)).status == 200
+            metrics = (await caller.get("/metrics")).text
+            assert 'wsproxy_reloads_total{outcome="refused"} 1.0' in metrics
+            assert 'wsproxy_reloads_total{outcome="done"} 0.0' in metrics
+
+
+@in_loop
+async def test_what_an_operator_changed_outlives_a_reload_of_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.ini"
+    async with RawServer(ok(b"first")) as first, RawServer(ok(b"second")) as second:
+        path.write_text(HEAD + http_route(first.port))
+        async with from_file(path) as caller:
+            await caller.post("/backends", {"url": f"http://127.0.0.1:{second.port}"}, expect=201)
+            await caller.post("/backends/disable", {"backend": f"127.0.0.1:{first.port}"})
+            assert (await caller.post("/reload")).json()["done"]
+            states = {each["url"]: each["state"] for each in (await caller.get("/backends")).json()["backends"]}
+            assert states == {f"http://127.0.0.1:{first.port}": "disabled", f"http://127.0.0.1:{second.port}": "up"}
+            assert {(await fetch(caller.proxy.port)).body for _ in range(3)} == {b"second"}
+
+
+@in_loop
+async def test_another_token_counts_from_the_reload_on(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.ini"
+    path.write_text(HEAD + http_route(9))
+    async with from_file(path) as caller:
+        path.write_text(HEAD.replace(TOKEN, "another-token-than-before") + http_route(9))
+        await caller.post("/reload")
+        await caller.get("/status", expect=401)
+        fields = {"Authorization": "Bearer another-token-than-before"}
+        assert (await caller.client.get("/status", headers=fields)).status_code == 200
+
+
+def test_an_admin_port_that_is_taken_is_told_with_its_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    import socket
+
+    from wsproxy.cli import main
+
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        path = tmp_path / "proxy.ini"
+        path.write_text(HEAD.replace("[admin]\nport = 0", f"[admin]\nport = {port}") + http_route(9))
+        assert main([os.fspath(path)]) == 2
+    assert f"{path}:7:8: cannot listen on 127.0.0.1:{port}" in capfd.readouterr().err
