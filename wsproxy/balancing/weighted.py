@@ -16,7 +16,7 @@ shows in none (weights end at 1000)."""
 
 
 class WeightedRoundRobinPolicy:
-    """Each backend as often as its weight says, its turns spread evenly: 5, 1, 1 give `aabacaa` and not `aaaaabc`.
+    """Each backend as often as its weight says, its turns spread evenly: 5, 1, 1 give `aaabcaa` and not `aaaaabc`.
 
     A heap of who is due when (earliest deadline first); a first turn comes in the middle of the first of its intervals,
     which is what spreads those of different weights.
