@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -123,6 +124,7 @@ async def browser() -> AsyncIterator[Page]:
             *FLAGS,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a group of its own, with all that it starts
         )
         try:
             url = await _debugger_url(process)
@@ -130,8 +132,8 @@ async def browser() -> AsyncIterator[Page]:
                 yield await _tab(socket)
         finally:
             with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.communicate()  # until the last of them has let go of the pipe
 
 
 async def _debugger_url(process: asyncio.subprocess.Process) -> str:

@@ -11,6 +11,7 @@ import anyio
 import httpx
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from tests.integration.admin_caller import TOKEN, Caller, administered
 from tests.integration.browser import Page, browser
@@ -23,8 +24,9 @@ SCREENSHOTS = os.environ.get("WSPROXY_SCREENSHOTS")
 
 
 async def echo(websocket: ServerConnection) -> None:
-    async for message in websocket:
-        await websocket.send(message)
+    with suppress(ConnectionClosed):
+        async for message in websocket:
+            await websocket.send(message)
 
 
 async def load(caller: Caller) -> None:
