@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.fakes import run, until
 from wsproxy.net.deadlines import NEVER, TICK_S, Deadlines
 
@@ -106,3 +108,29 @@ def test_the_date_changes_with_the_second() -> None:
         assert lines[0] is lines[1]
 
     run(main)
+
+
+def test_an_item_that_fails_ends_neither_the_sweep_nor_the_process(caplog: pytest.LogCaptureFixture) -> None:
+    class Faulty:
+        deadline = 0.0
+
+        def expire(self) -> None:
+            raise ValueError("a bug")
+
+    class Sound:
+        deadline = 0.0
+        expired = 0
+
+        def expire(self) -> None:
+            self.expired += 1
+
+    async def main() -> None:
+        deadlines, sound = Deadlines(), Sound()
+        deadlines.watch(Faulty())
+        deadlines.watch(sound)
+        deadlines.sweep(deadlines.now + 1)
+        deadlines.sweep(deadlines.now + 1)
+        assert sound.expired == 2
+
+    run(main)
+    assert [record.getMessage() for record in caplog.records] == ["internal error at a deadline of Faulty"] * 2

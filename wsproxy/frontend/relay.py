@@ -340,10 +340,8 @@ class Relay:
             return
 
     def _send(self, to_client: bytes, to_upstream: bytes) -> None:
-        if to_client and not self._client.closed:
-            self._client.write(to_client)
-        if to_upstream and not self._upstream.closed:
-            self._upstream.write(to_upstream)
+        self._client.try_write(to_client)
+        self._upstream.try_write(to_upstream)
 
     # What a sweep looks at.
 
@@ -390,8 +388,7 @@ class Relay:
 
     @staticmethod
     def _ping(stream: Stream, life: KeepaliveState, frame: bytes) -> None:
-        if frame and not stream.closed:
-            stream.write(frame)
+        if stream.try_write(frame):
             life.ping_sent(monotonic())
 
 

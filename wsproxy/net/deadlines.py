@@ -7,6 +7,7 @@ one who looks at the clock, it also keeps the Date line that both sides add to a
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from math import inf
@@ -21,6 +22,8 @@ NEVER: Final = inf
 
 TICK_S: Final = 0.25
 """How often deadlines are looked at, so how late one may be: small against the shortest default (2 s)."""
+
+_logger = logging.getLogger("wsproxy.deadlines")
 
 
 class Expirable(Protocol):
@@ -71,7 +74,10 @@ class Deadlines:
             self._second = second
             self.date_line = date_line(second)
         for item in [item for item in self._watched if item.deadline <= now]:
-            item.expire()
+            try:
+                item.expire()
+            except Exception:  # a bug in one must not end the sweeps, and with them the process
+                _logger.exception("internal error at a deadline of %s", type(item).__name__)
 
     async def run(self) -> None:
         """Sweep at each tick until cancelled."""

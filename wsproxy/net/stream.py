@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from typing import Any, Final
 
@@ -210,6 +211,16 @@ class Stream(asyncio.Protocol, ByteStream):
             self.abort()
             raise BrokenResourceError from None
 
+    def try_write(self, data: bytes) -> bool:
+        """Write what is a courtesy, such as a last word; False when there is nothing to write or nobody to read it."""
+        if not data or self.closed:
+            return False
+        try:
+            self.write(data)
+        except BrokenResourceError:
+            return False
+        return True
+
     async def drain(self) -> None:
         """Wait until the write buffer is below its low-water mark; BrokenResourceError when the connection is gone."""
         while self.write_paused and not self.closed:
@@ -263,9 +274,10 @@ class Stream(asyncio.Protocol, ByteStream):
 
     def reset(self) -> None:
         """Abort with a TCP reset, which tells the peer that what it got is not the whole."""
-        raw = self.transport.get_extra_info("socket")
-        if raw is not None and raw.family != socket.AF_UNIX and raw.fileno() >= 0:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        with suppress(OSError, RuntimeError):  # lost, and we not told yet
+            raw = self.transport.get_extra_info("socket")
+            if raw is not None and raw.family != socket.AF_UNIX and raw.fileno() >= 0:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.abort()
 
     @property
@@ -303,12 +315,12 @@ class Stream(asyncio.Protocol, ByteStream):
 
     def _tcp_info(self) -> tuple[int, float, float]:
         """The connection's state, and the milliseconds since its last byte and since its last packet came."""
-        raw = self.transport.get_extra_info("socket")
         try:
+            raw = self.transport.get_extra_info("socket")  # uvloop: RuntimeError once the handle is closed
             found: tuple[int, int, int] = _TCP_INFO.unpack(
                 raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
             )
-        except (AttributeError, OSError, struct.error):  # no TCP_INFO here, or no such option on this kind of socket
+        except (AttributeError, OSError, RuntimeError, struct.error):  # no such option here, or on this kind of socket
             return 0, inf, 0.0
         return found
 
