@@ -94,7 +94,7 @@ class Application:
         if settings.kind == "websocket":
             relays = Relays(settings, group, self.deadlines, self.rng, self.shutdown_timeout_s / 2)
         route = Route(settings, group, make_policy(settings.algorithm, self.rng), relays)
-        route.affinity = self.make_affinity(settings)
+        route.bind_clients(self.make_affinity(settings))
         return route
 
     def make_affinity(self, settings: RouteSettings) -> Affinity | None:

@@ -7,6 +7,7 @@ holds it in between (queue, worker) is the only one who uses the client's stream
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -72,6 +73,30 @@ class Holder(Protocol):
         ...
 
 
+class ResponseFilter(Protocol):
+    """What changes the body of a final answer on its way to the client, or keeps a copy of it.
+
+    Used for one answer; an attempt that is begun anew begins it anew.
+    """
+
+    def begin(self, response: ResponseHead) -> ResponseHead | None:
+        """The head that goes to the client: `response` itself or a copy, whose length is that of what is returned for
+        the body (CHUNKED when that is not known); None when nothing goes there and the body is only fed."""
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """A piece of the body without its framing, never empty; what is to be sent for it, maybe b""."""
+        ...
+
+    def end(self) -> bytes:
+        """The body has ended as it should; what is still to be sent."""
+        ...
+
+    def abort(self) -> None:
+        """It has broken off, or the client has left."""
+        ...
+
+
 class BodyError(Exception):
     """The request's body cannot be forwarded; `failure` says why."""
 
@@ -111,8 +136,8 @@ class Exchange:
     """A request on its way to an upstream server and back.
 
     identity: ready-made lines that go behind the request's own fields (X-Forwarded-For …).
-    answer_fields: lines that the final response gets, unless it has such fields already.
-    via: our name in the Via that the final response gets, or b"".
+    edits: what changes the head of the final response, first to last.
+    filter: what changes or copies its body.
     preference: which backend it belongs to, where its route asks for that.
     keep_alive: whether the client's connection may be used again; the worker clears it when its answer rules that out.
     committed: an interim response went to the client, so nothing can be retried.
@@ -127,7 +152,6 @@ class Exchange:
     __slots__ = (
         "_done",
         "abandoned",
-        "answer_fields",
         "answered",
         "answered_bytes",
         "attempts",
@@ -135,8 +159,10 @@ class Exchange:
         "body",
         "client",
         "committed",
+        "edits",
         "ended_at",
         "failure",
+        "filter",
         "first_byte_at",
         "give_up_at",
         "head",
@@ -152,7 +178,6 @@ class Exchange:
         "started_at",
         "tried",
         "upstream",
-        "via",
     )
 
     def __init__(
@@ -164,8 +189,8 @@ class Exchange:
         self.route = route
         self.identity = identity
         self.keep_alive = head.keep_alive
-        self.answer_fields = b""
-        self.via = b""
+        self.edits: tuple[HeadEdit, ...] = ()
+        self.filter: ResponseFilter | None = None
         self.answered = False
         self.committed = False
         self.answered_bytes = 0
@@ -195,6 +220,12 @@ class Exchange:
         """The line that binds the client to the backend that answers, or b""."""
         preference = self.preference
         return b"" if preference is None or preference.cookie is None else preference.cookie(self.backend_name)
+
+    def edited(self, response: ResponseHead) -> ResponseHead:
+        """The final response's head as the client gets it: a copy where something is edited."""
+        for edit in self.edits:
+            response = edit(response, self)
+        return response
 
     def rewind(self) -> None:
         """Have the request ready to be sent once more."""
@@ -239,3 +270,7 @@ class Exchange:
             holder.let_go(self)
         else:
             self.fail(why)
+
+
+HeadEdit = Callable[["ResponseHead", Exchange], "ResponseHead"]
+"""Changes the head of a final answer: returns a copy, as heads are remembered, or the head itself."""

@@ -131,7 +131,7 @@ class Reload:
                 if route.settings.algorithm != settings.algorithm:
                     route.policy = make_policy(settings.algorithm, app.rng)
                 route.use(settings)
-                route.affinity = app.make_affinity(settings)
+                route.bind_clients(app.make_affinity(settings))
             app.routes[settings.name] = route
         for route in before.values():
             self._let_go(route)

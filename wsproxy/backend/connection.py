@@ -132,6 +132,11 @@ class UpstreamConnection:
         """The same, right behind its answer."""
         self._persistence.ended(self._deadlines.now, 0.0)
 
+    @property
+    def date_line(self) -> bytes:
+        """The Date for an answer that has none."""
+        return self._deadlines.date_line
+
     def begin_trial(self) -> None:
         """Watch for a while whether the server ends it; nothing is sent over it any more."""
         self.deadline = self._deadlines.after(TRIAL_S)

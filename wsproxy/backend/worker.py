@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.backend.connection import ClientGoneError, TruncatedError, UpstreamConnection
+from wsproxy.backend.filtered import relay_filtered
 from wsproxy.backend.totals import PoolTotals
 from wsproxy.backend.upload import Upload
 from wsproxy.errors import (
@@ -29,7 +30,7 @@ from wsproxy.errors import (
     no_answer,
 )
 from wsproxy.exchange import BODY, CONNECT, HEAD, BodyError, Exchange
-from wsproxy.http.codec import encode_request, encode_response, with_fields, with_host, with_line, with_via
+from wsproxy.http.codec import encode_request, encode_response, with_host
 from wsproxy.http.messages import MalformedResponseError, ResponseHead
 from wsproxy.net.dial import DialError, OutOfDescriptorsError
 from wsproxy.protection.retry import IDEMPOTENT, is_safe
@@ -215,13 +216,11 @@ class Worker:
                 return None
             if upload is not None and not upload.done and _ends_early(response, upload, connection):
                 exchange.keep_alive = False  # say so in the head: the rest of the body is not read
-            if exchange.via:
-                response = with_via(response, exchange.via)
-            if exchange.answer_fields:
-                response = with_fields(response, exchange.answer_fields)
-            if exchange.preference is not None and (cookie := exchange.cookie):
-                response = with_line(response, cookie)
-            if not connection.try_relay(response, exchange):
+            if exchange.edits:
+                response = exchange.edited(response)
+            if exchange.filter is not None:
+                await relay_filtered(connection, response, exchange, exchange.filter)
+            elif not connection.try_relay(response, exchange):
                 await connection.relay(response, exchange)
         except (EndOfStream, BrokenResourceError):
             return self._lost(connection, exchange, upload, reused)

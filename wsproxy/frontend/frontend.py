@@ -10,18 +10,19 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
 from typing import Protocol
 
 from wsproxy.balancing.routing import RouteTable
 from wsproxy.config.model import FrontendSettings
-from wsproxy.exchange import Exchange
+from wsproxy.exchange import Exchange, HeadEdit
 from wsproxy.frontend.entrance import Entrance
 from wsproxy.frontend.own_answers import OwnAnswers
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.session import ClientSession
+from wsproxy.http.codec import with_fields, with_via
 from wsproxy.http.messages import HeadLimits, MalformedRequestError, RequestHead
 from wsproxy.http.redirects import https_required
 from wsproxy.http.replies import strict_transport_security
@@ -63,7 +64,8 @@ class Frontend:
 
     http_routes, websocket_routes: the routes of each kind that this frontend serves. stopping: no new work is taken.
     ended: the last connection is gone. scheme: what its clients use. answer_fields: lines that each answer gets.
-    answers: what it answers by itself. via: its name in Via, or b"". refused: requests that no route got, by status.
+    answers: what it answers by itself. via: its name in Via, or b"". edits: what is done to the head of every answer.
+    refused: requests that no route got, by status.
     https_port: where its requests are redirected to, None where they are served; set before the first one comes.
     """
 
@@ -106,6 +108,7 @@ class Frontend:
             underscores=settings.underscores_in_headers,
         )
         self.via = b"" if settings.via is None else settings.via.encode("ascii")
+        self.edits = tuple(_edits(self.via, self.answer_fields))
         if self._listener is not None:
             self._listener.use_limit(settings.max_connections)
 
@@ -228,3 +231,10 @@ class Frontend:
             session.abort()
         for relays in self._relayed:
             relays.abort()
+
+
+def _edits(via: bytes, lines: bytes) -> Iterator[HeadEdit]:
+    if via:
+        yield lambda response, _: with_via(response, via)
+    if lines:
+        yield lambda response, _: with_fields(response, lines)

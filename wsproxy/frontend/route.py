@@ -1,34 +1,58 @@
-"""A route at run time: its settings, the group it chooses from, and how it prefers."""
+"""A route at run time: its settings, the group it chooses from, how it prefers, and what it does besides forwarding."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
 
 from wsproxy.backend.group import Group
 from wsproxy.balancing.affinity import Affinity
 from wsproxy.balancing.policy import Policy
 from wsproxy.config.model import RouteSettings
+from wsproxy.exchange import Exchange, HeadEdit
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.request_totals import RequestTotals
+from wsproxy.http.codec import with_line
+from wsproxy.http.messages import ResponseHead
 
 
 class Route:
     """Where a matched request goes.
 
-    affinity: what is asked of a request before a backend is chosen, if anything is. relays: of a `[websocket…]` route,
-    its WebSockets. totals: its counters.
+    affinity: what is asked of a request before a backend is chosen, if anything is. edits: what is done to the head of
+    every answer. handler: who answers instead of `forward`. relays: of a `[websocket…]` route, its WebSockets.
+    totals: its counters.
     """
 
-    __slots__ = ("affinity", "group", "policy", "relays", "settings", "totals")
+    __slots__ = ("affinity", "edits", "group", "handler", "policy", "relays", "settings", "totals")
 
     def __init__(self, settings: RouteSettings, group: Group, policy: Policy, relays: Relays | None = None) -> None:
         self.settings = settings
         self.group = group
         self.policy = policy
-        self.affinity: Affinity | None = None
         self.relays = relays
         self.totals = RequestTotals()
+        self.handler: Handler | None = None
+        self.edits: tuple[HeadEdit, ...] = ()
+        self.affinity: Affinity | None = None
+
+    def bind_clients(self, affinity: Affinity | None) -> None:
+        """Have clients come back to their backends as `affinity` says, which may set a cookie with an answer."""
+        self.affinity = affinity
+        others = tuple(edit for edit in self.edits if edit is not _bind)
+        self.edits = others if affinity is None else (*others, _bind)
 
     def use(self, settings: RouteSettings) -> None:
         """Take over other settings that lead to the same group; what is under way keeps those it began with."""
         self.settings = settings
         if self.relays is not None:
             self.relays.use(settings.websocket)
+
+
+Handler = Callable[[Exchange, Route], Awaitable[None]]
+"""Answers an exchange, or has `forward` do it. On return it has been answered, or `exchange.failure` says why not."""
+
+
+def _bind(response: ResponseHead, exchange: Exchange) -> ResponseHead:
+    """Let the cookie that binds the client to its backend go with the answer, where there is a new one."""
+    cookie = exchange.cookie
+    return with_line(response, cookie) if cookie else response

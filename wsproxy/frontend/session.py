@@ -118,7 +118,7 @@ class ClientSession:
                     await self._refuse(error.status, str(error), head, error.fields)
                     return None
                 if route.relays is None:
-                    await forward(exchange, route)
+                    await (route.handler or forward)(exchange, route)
                 elif (relay := await open_websocket(exchange, route, route.relays, self)) is not None:
                     return relay
                 exchange.ended_at = perf_counter()
@@ -244,8 +244,7 @@ class ClientSession:
             identity += via_line(head.minor_version, frontend.via)
         exchange = Exchange(head, body, self._stream, route.settings, identity)
         exchange.request_id = request_id
-        exchange.answer_fields = frontend.answer_fields
-        exchange.via = frontend.via
+        exchange.edits = frontend.edits + route.edits
         if route.affinity is not None:
             is_secure = frontend.scheme == "https"
             exchange.preference = route.affinity.preference(head, self.identity.address(head), is_secure)
