@@ -52,8 +52,11 @@ class UpstreamConnection:
 
     __slots__ = (
         "_deadlines",
+        "_encoded",
         "_heads",
         "_persistence",
+        "_shown",
+        "_shown_date",
         "deadline",
         "exchange",
         "rested_at",
@@ -78,6 +81,8 @@ class UpstreamConnection:
         self._deadlines = deadlines
         self._persistence = persistence
         self._heads = ResponseReader(MAX_HEAD_BYTES)
+        self._shown: ResponseHead | None = None
+        self._shown_date = self._encoded = b""
         stream.on_hangup = self._hung_up
         deadlines.watch(self)
 
@@ -178,11 +183,17 @@ class UpstreamConnection:
 
         Raises MalformedResponseError, EndOfStream, BrokenResourceError.
         """
-        stream = self.stream
-        while not stream.buffer or (parsed := self._heads.read(stream.buffer, method)) is None:
-            await stream.more()
+        while (head := self.try_read_head(method)) is None:
+            await self.stream.more()
+        return head
+
+    def try_read_head(self, method: bytes) -> ResponseHead | None:
+        """The same, if it is there; None when `stream.more()` is to be awaited. Raises MalformedResponseError."""
+        buffer = self.stream.buffer
+        if not buffer or (parsed := self._heads.read(buffer, method)) is None:
+            return None
         head, size = parsed
-        stream.consume(size)
+        self.stream.consume(size)
         return head
 
     def try_relay(self, response: ResponseHead, exchange: Exchange) -> bool:
@@ -198,7 +209,14 @@ class UpstreamConnection:
         exchange.response = response
         exchange.answered = True
         date = b"" if response.has_date else self._deadlines.date_line
-        out = encode_response(response, False, not exchange.keep_alive, exchange.head.minor_version, date) + data
+        minor_version = exchange.head.minor_version
+        if minor_version == 0 or not exchange.keep_alive:
+            out = encode_response(response, False, not exchange.keep_alive, minor_version, date) + data
+        else:
+            if response is not self._shown or date is not self._shown_date:  # a repeated head is written once: 0.2 us
+                self._shown, self._shown_date = response, date
+                self._encoded = encode_response(response, False, False, minor_version, date)
+            out = self._encoded + data
         exchange.answered_bytes = len(out)
         try:
             client.write(out)

@@ -33,8 +33,9 @@ _logger = logging.getLogger("wsproxy.backend")
 class WorkerPool:
     """The workers of one backend, and what waits for them.
 
-    offer: never waits. waiting: the exchanges of the whole group for which no backend had room; the pool takes from it
-    whenever a slot of its queue becomes free, unless `takes_waiting` is off because its server is down.
+    is_closing: `close` has been called. waiting: the exchanges of the whole group for which no backend had room; the
+    pool takes from it whenever a slot of its queue becomes free, unless `takes_waiting` is off because its server is
+    down.
     """
 
     def __init__(self, settings: ServerSettings, deadlines: Deadlines, waiting: deque[Exchange]) -> None:
@@ -58,6 +59,7 @@ class WorkerPool:
         self._loop = asyncio.get_running_loop()
         self._grow_timer: asyncio.TimerHandle | None = None
         self._closing = asyncio.Event()
+        self.is_closing = False
         self._persistence = PersistenceState()
         self._trial: UpstreamConnection | None = None
         self._warned_at = self._limit_said_at = -SAY_EVERY_S
@@ -107,22 +109,18 @@ class WorkerPool:
 
     def close(self) -> None:
         """Take nothing new; what is queued is still carried, then the workers leave."""
+        self.is_closing = True
         self._closing.set()
         for worker in self._idle:
             _wake(worker, None)
         self._idle.clear()
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether `close` has been called."""
-        return self._closing.is_set()
 
     def use(self, settings: ServerSettings) -> None:
         """Take over other sizes and times, in place: what is queued, carried and connected stays."""
         self.settings = settings
         self._max_workers = settings.max_workers
         self.queue.size = settings.buffer_size
-        if self._tasks is not None and not self._closing.is_set():
+        if self._tasks is not None and not self.is_closing:
             for _ in range(settings.min_workers - len(self.workers)):
                 self._start(None)
         self.deadline = 0.0  # the next sweep lets those go that are too many now
@@ -135,7 +133,7 @@ class WorkerPool:
         if self._idle:
             _wake(self._idle.pop(), exchange)
             return True
-        if self._tasks is None or self._closing.is_set():
+        if self._tasks is None or self.is_closing:
             return False
         queue = self.queue
         if len(self.workers) < self._max_workers:
@@ -148,7 +146,8 @@ class WorkerPool:
                 self._grow_timer = self._loop.call_later(HEAD_WAIT_S, self._look)
         if not queue.try_put(exchange):
             return False
-        exchange.start_clock(self._loop.time())
+        if exchange.offered_at == 0.0:
+            exchange.start_clock(self._loop.time())
         exchange.holder = self
         if self.deadline == NEVER:
             self.deadline = 0.0  # looked at in every sweep while something waits
@@ -162,13 +161,15 @@ class WorkerPool:
 
     def fill(self) -> None:
         """Move what waits for any backend of the group into free slots."""
-        waiting = self._waiting
-        if not self.takes_waiting or self._closing.is_set():
-            return
+        waiting, queue = self._waiting, self.queue
         position = 0
-        while position < len(waiting):
+        while position < len(waiting) and not (
+            len(queue) >= queue.size and not self._idle and len(self.workers) >= self._max_workers
+        ):
+            if not self.takes_waiting or self.is_closing:
+                return
             exchange = waiting[position]
-            if self.name in exchange.tried or not _may_come(exchange, self.name):
+            if self.name in exchange.tried or (exchange.preference is not None and not _may_come(exchange, self.name)):
                 position += 1  # it came back from here, or belongs elsewhere: it waits for another backend
             elif self.offer(exchange):
                 del waiting[position]
@@ -191,7 +192,7 @@ class WorkerPool:
 
     async def rest(self, worker: Worker) -> Exchange | None:
         """Wait for an exchange; None when the worker is to leave."""
-        if self._closing.is_set():
+        if self.is_closing:
             self._left(worker)
             return None
         worker.idle_since = self._deadlines.now

@@ -132,7 +132,16 @@ class Worker:
         if exchange.offered_at:
             self._home.totals.queue_wait.record(exchange.client.loop.time() - exchange.offered_at)
         try:
-            failure = exchange.abandoned or await self._attempt(exchange)
+            connection = self._connection
+            if exchange.abandoned is not None:
+                failure = exchange.abandoned
+            elif connection is not None and self._may_carry(connection, exchange):
+                failure = await self._over(connection, exchange, reused=True)
+                if failure is not None and failure.retry is Retry.FRESH and exchange.abandoned is None:
+                    failure = await self._once_more(connection, exchange, failure)
+            else:
+                self._drop()
+                failure = await self._anew(exchange)
         except Exception:  # a bug in here costs one exchange, not a worker and its place in the pool
             _logger.exception("%s: internal error", self._home.name)
             failure = INTERNAL
@@ -150,21 +159,26 @@ class Worker:
         if self._connection is not None and self._connection.exchange is not None:
             self._drop()
 
-    async def _attempt(self, exchange: Exchange) -> Failure | None:
-        connection = self._connection
-        if connection is not None:
-            # Without a body and idempotent it can be sent again, if the server ends the connection just now.
-            usual = exchange.body is None and exchange.head.method in IDEMPOTENT
-            if connection.is_fresh() and (usual or self._may_carry_once(connection)):
-                failure = await self._over(connection, exchange, reused=True)
-                if failure is None or exchange.abandoned or failure.retry is not Retry.FRESH:
-                    return failure
-                connection.was_ended()
-                if not is_safe(exchange):
-                    return failure
-                self._home.totals.stale += 1
-                exchange.rewind()  # the server closed a connection that we were about to use: once more, on a new one
-            self._drop()
+    def _may_carry(self, connection: UpstreamConnection, exchange: Exchange) -> bool:
+        """Whether an exchange may go over the connection that is there."""
+        # Without a body and idempotent it can be sent again, if the server ends the connection just now.
+        usual = exchange.body is None and exchange.head.method in IDEMPOTENT
+        return connection.is_fresh() and (usual or self._may_carry_once(connection))
+
+    async def _once_more(
+        self, connection: UpstreamConnection, exchange: Exchange, failure: Failure
+    ) -> Failure | None:
+        """The server closed a connection that we were about to use: the same on a new one, if that is safe."""
+        connection.was_ended()
+        if not is_safe(exchange):
+            return failure
+        self._home.totals.stale += 1
+        exchange.rewind()
+        self._drop()
+        return await self._anew(exchange)
+
+    async def _anew(self, exchange: Exchange) -> Failure | None:
+        """The attempt over a new connection."""
         if exchange.stages is not None:
             exchange.stages.enter(CONNECT)
         try:
@@ -204,7 +218,9 @@ class Worker:
             else:
                 upload = Upload(connection, exchange, exchange.body)
                 upload.start(head, self._home.tasks)
-            response = await connection.read_head(exchange.head.method)
+            method = exchange.head.method
+            while (response := connection.try_read_head(method)) is None:
+                await connection.stream.more()
             if response.status < 200:
                 response = await self._pass_interim(response, connection, exchange, upload)
             if stages is not None:

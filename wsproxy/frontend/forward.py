@@ -5,6 +5,7 @@ Knows groups and the retry rule; whose fault a failure is was decided where it h
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from wsproxy.exchange import QUEUE, Exchange
@@ -16,9 +17,42 @@ _logger = logging.getLogger("wsproxy.forward")
 
 async def forward(exchange: Exchange, route: Route) -> None:
     """Have `exchange` answered by a backend of `route`; `exchange.failure` is set if none could."""
+    ended = begin(exchange, route)
+    if ended is not None:
+        await ended
+    if ended is None or exchange.failure is not None:
+        await see_through(exchange, route)
+
+
+def begin(exchange: Exchange, route: Route) -> asyncio.Future[None] | None:
+    """The usual first attempt, which is begun without a wait: what to await until it has ended.
+
+    Unless it ended well, or with None, `see_through` goes on.
+    """
+    if route.affinity is not None:
+        return None
+    servers = route.group.healthy.snapshot()
+    return None if servers is None else route.group.submit(exchange, route.policy, servers)
+
+
+async def see_through(exchange: Exchange, route: Route) -> None:
+    """All but a first attempt that ends well: an attempt that has to wait before it begins, or follows another."""
     retries = route.settings.retries
     group = route.group
     while True:
+        failure = exchange.failure
+        if failure is not None:
+            if failure.detail:
+                _logger.info(
+                    "%s %s: %s: %s", route.settings.name, exchange.backend_name, failure.message, failure.detail
+                )
+            again, costs = may_retry(failure, exchange, retries)
+            if not again or (costs and not group.may_retry(exchange.client.loop.time())):
+                return
+            retries -= costs
+            route.totals.retries += 1
+            exchange.tried += (exchange.backend_name,)
+            exchange.rewind()
         servers = group.healthy.snapshot()
         if servers is None:
             servers = await group.healthy.wait_snapshot()
@@ -35,17 +69,5 @@ async def forward(exchange: Exchange, route: Route) -> None:
         if exchange.attempts and exchange.stages is not None:
             exchange.stages.enter(QUEUE)
         await ended
-        failure = exchange.failure
-        if failure is None:
+        if exchange.failure is None:
             return
-        if failure.detail:
-            _logger.info(
-                "%s %s: %s: %s", route.settings.name, exchange.backend_name, failure.message, failure.detail
-            )
-        again, costs = may_retry(failure, exchange, retries)
-        if not again or (costs and not group.may_retry(exchange.client.loop.time())):
-            return
-        retries -= costs
-        route.totals.retries += 1
-        exchange.tried += (exchange.backend_name,)
-        exchange.rewind()

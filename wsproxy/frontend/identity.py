@@ -30,6 +30,14 @@ class ClientIdentity:
             return self.peer
         return client_address(head.claims, self.peer, self._frontend.settings.trusted_proxies)
 
+    def introduce(self, head: RequestHead) -> tuple[bytes, bytes]:
+        """The id of a request, and the lines that tell the backend of it and of its client."""
+        if head.claims is None and self._lines and self._authority == head.authority:
+            fresh = self._frontend.next_request_id()
+            return fresh, b"%bX-Request-ID: %b\r\n" % (self._lines, fresh)
+        request_id = self.request_id(head)
+        return request_id, self._all_lines(head, request_id)
+
     def request_id(self, head: RequestHead | None) -> bytes:
         """A trusted peer's id for the request, or a fresh one."""
         fresh = self._frontend.next_request_id()
@@ -37,10 +45,8 @@ class ClientIdentity:
             return fresh
         return believed_request_id(head.claims, self.peer, self._frontend.settings.trusted_proxies, fresh)
 
-    def lines(self, head: RequestHead, request_id: bytes) -> bytes:
-        """What the backend is told of the client; all but the id is the same for all requests of most connections."""
-        if head.claims is None and self._authority == head.authority and self._lines:
-            return b"%bX-Request-ID: %b\r\n" % (self._lines, request_id)
+    def _all_lines(self, head: RequestHead, request_id: bytes) -> bytes:
+        """All but the id is the same for all requests of most connections, and is remembered."""
         frontend = self._frontend
         trusted = frontend.settings.trusted_proxies
         lines = identity_fields(head.claims, self.peer, frontend.scheme, head.authority, trusted, request_id)

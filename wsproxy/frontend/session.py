@@ -14,7 +14,7 @@ from anyio import BrokenResourceError, EndOfStream
 from wsproxy.errors import BODY_TOO_LARGE, CLIENT_LEFT, REQUEST_TIMEOUT, STOPPING, Failure
 from wsproxy.exchange import Exchange, StageClock
 from wsproxy.frontend.body import ClientBody
-from wsproxy.frontend.forward import forward
+from wsproxy.frontend.forward import begin, see_through
 from wsproxy.frontend.identity import ClientIdentity
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.websocket import open_websocket
@@ -88,6 +88,9 @@ class ClientSession:
         read = RequestReader(frontend.limits).read
         keepalive_s, header_s = frontend.settings.keepalive_timeout_s, frontend.settings.header_timeout_s
         frontend.enter(self)
+        known: RequestHead | None = None  # the last head, its route, and the table that led there
+        routes = frontend.http_routes
+        route: Route
         if stream.eof:
             self._hung_up()
         try:
@@ -107,7 +110,9 @@ class ClientSession:
                         if await self._answer_as_last_hop(head):
                             continue
                         return None
-                    route = frontend.route(head)
+                    if head is not known or routes is not frontend.http_routes:  # a repeated one goes where it went
+                        route = frontend.route(head)
+                        known, routes = head, frontend.http_routes
                     self._requests += 1
                     exchange = self._make_exchange(head, route)
                 except MalformedRequestError as error:
@@ -117,8 +122,14 @@ class ClientSession:
                 except HttpsRequiredError as error:
                     await self._refuse(error.status, str(error), head, error.fields)
                     return None
-                if route.relays is None:
-                    await (route.handler or forward)(exchange, route)
+                if route.handler is not None:
+                    await route.handler(exchange, route)
+                elif route.relays is None:
+                    ended = begin(exchange, route)  # as `forward` does it, without a coroutine
+                    if ended is not None:
+                        await ended
+                    if ended is None or exchange.failure is not None:
+                        await see_through(exchange, route)
                 elif (relay := await open_websocket(exchange, route, route.relays, self)) is not None:
                     return relay
                 exchange.ended_at = perf_counter()
@@ -236,8 +247,7 @@ class ClientSession:
             if limit_bytes is not None and head.length > limit_bytes:
                 raise MalformedRequestError(BODY_TOO_LARGE.status, BODY_TOO_LARGE.message)
             body = ClientBody(self._stream, head.length, limit_bytes, head.method in IDEMPOTENT, self)
-        request_id = self.identity.request_id(head)
-        identity = self.identity.lines(head, request_id)
+        request_id, identity = self.identity.introduce(head)
         if frontend.via:
             if has_passed(head.fields, frontend.via):
                 raise MalformedRequestError(508, "the request has come through here before")
