@@ -27,7 +27,7 @@ class RunningGroup:
 
     def __init__(self, settings: GroupSettings, deadlines: Deadlines, rng: random.Random) -> None:
         self.settings = settings
-        self.group = Group(settings.name, settings.servers, deadlines)
+        self.group = Group(settings.name, settings.servers, deadlines, settings.watch)
         self._rng = rng
         self._added: set[str] = set()
         self.checker = HealthChecker(settings.health, self, rng)
@@ -62,7 +62,9 @@ class RunningGroup:
         old, self.settings = self.settings, settings
         if settings.health != old.health:
             self._replace_checker()
+        self.group.watch(settings.watch)
         if settings.managed is not None:
+            await self.group.weigh()
             return  # its servers come and go by themselves; another command is another group, see `is_replaced_by`
         wanted = [server for server in settings.servers if server.enabled]
         staying = {server_key(server) for server in wanted}

@@ -16,7 +16,8 @@ from wsproxy.backend.backend import Backend
 from wsproxy.backend.group import Group
 from wsproxy.backend.pool import WorkerPool
 from wsproxy.balancing.affinity import Preference
-from wsproxy.config.model import ServerSettings
+from wsproxy.balancing.slow_start import PARTS
+from wsproxy.config.model import ServerSettings, WatchSettings
 from wsproxy.errors import NO_BACKEND, QUEUE_TIMEOUT
 from wsproxy.net.deadlines import NEVER, Deadlines
 
@@ -33,9 +34,9 @@ class InOrder:
 class Running:
     """A running group, each of its backends on a scripted server of its own."""
 
-    def __init__(self, *servers: ServerSettings) -> None:
+    def __init__(self, *servers: ServerSettings, watch: WatchSettings | None = None) -> None:
         self.deadlines = Deadlines()
-        self.group = Group("http", servers, self.deadlines)
+        self.group = Group("http", servers, self.deadlines, watch)
         self.upstreams: dict[str, UpstreamDialer] = {}
         for backend in self.group.backends.values():
             self.script(backend)
@@ -489,7 +490,7 @@ async def test_a_further_attempt_of_what_has_a_key_goes_to_the_next_choice_for_i
 async def test_load_is_what_workers_carry_the_queue_and_the_leases() -> None:
     async with running("a", max_workers=1, buffer_size=2) as it:
         (a,) = it.group.backends.values()
-        assert (a.load, a.weight, a.is_spare) == (0, 1, False)
+        assert (a.load, a.weight, a.is_spare) == (0, PARTS, False)
         it.submit(Client(), Client())
         a.acquire_lease()
         await until(lambda: it.upstreams["a"].pending)

@@ -11,8 +11,10 @@ from anyio import BrokenResourceError, EndOfStream
 
 from tests.fakes import ANSWER, ROUTE, Client, FakeTransport, UpstreamDialer, run, settle, sweep, until
 from wsproxy.backend.connection import UpstreamConnection
+from wsproxy.backend.guard import Guard
 from wsproxy.backend.totals import PoolTotals
 from wsproxy.backend.worker import Authority, Worker
+from wsproxy.config.model import WatchSettings
 from wsproxy.errors import BODY_TOO_LARGE, INTERNAL, Failure, Retry
 from wsproxy.exchange import BodyError, Exchange
 from wsproxy.http.messages import CHUNKED
@@ -31,6 +33,7 @@ class Home:
         self.trials: list[UpstreamConnection] = []
         self.takes_trials = False
         self.totals = PoolTotals()
+        self.guard = Guard(WatchSettings())
         self.upstream = upstream
         self.tasks = tasks
         self.next_ones: deque[Exchange] = deque()

@@ -17,6 +17,7 @@ class Server:
     name: str
     weight: int = 1
     load: int = 0
+    latency_s: float | None = None
 
 
 def servers(written: str) -> tuple[Server, ...]:

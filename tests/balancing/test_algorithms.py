@@ -10,6 +10,7 @@ import pytest
 from tests.balancing.candidates import ordered, servers
 from wsproxy.balancing.algorithms import RandomPolicy, RoundRobinPolicy, make_policy
 from wsproxy.balancing.hashing import HashPolicy
+from wsproxy.balancing.latency import LeastTimePolicy
 from wsproxy.balancing.weighted import LeastConnectionsPolicy, TwoChoicesPolicy, WeightedRoundRobinPolicy
 from wsproxy.config.choosing import ALGORITHMS
 
@@ -65,6 +66,7 @@ KINDS = {
     "weighted-round-robin": WeightedRoundRobinPolicy,
     "least-connections": LeastConnectionsPolicy,
     "two-choices": TwoChoicesPolicy,
+    "least-time": LeastTimePolicy,
     "ip-hash": HashPolicy,
     "hash": HashPolicy,
 }

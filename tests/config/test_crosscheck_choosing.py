@@ -41,6 +41,10 @@ _NO_WEIGHTS = "has no effect: no route looks at it (write algorithm = weighted-r
         ),
         (_HTTP + "server1_weight = 2", [f"5:1: 'server1_weight' {_NO_WEIGHTS}"]),
         (
+            _HTTP + "slow_start = 30s",
+            ["5:1: 'slow_start' has no effect: no route looks at shares (write algorithm = weighted-round-robin)"],
+        ),
+        (
             "[http]\ngroup = g\nalgorithm = random\n[group:g]\nserver1 = a:1\nserver1_weight = 2",
             [f"8:1: 'server1_weight' {_NO_WEIGHTS}"],
         ),

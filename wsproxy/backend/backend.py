@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from time import perf_counter
 
+from wsproxy.backend.guard import Guard
 from wsproxy.backend.pool import WorkerPool
-from wsproxy.config.model import Address, ServerSettings
+from wsproxy.balancing.slow_start import parts_of, warm_parts
+from wsproxy.config.model import Address, ServerSettings, WatchSettings
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import Deadlines
 
@@ -18,14 +21,22 @@ class Backend:
     """One upstream server.
 
     position: its place in the configuration. leases: long-lived relays that hold a connection to it outside the pool.
+    weight: its share beside the others', in parts. guard: what its requests say of it. was_chosen: at the last look it
+    might be. warming_since: loop time when it came (back), until it has its whole share.
     up: the last verdict of its health checks. enabled: an operator lets it have work. leaving: its relays are to go.
     gone: after `close`, nothing of it is left in use.
     """
 
     def __init__(
-        self, settings: ServerSettings, position: int, deadlines: Deadlines, waiting: deque[Exchange]
+        self,
+        settings: ServerSettings,
+        position: int,
+        deadlines: Deadlines,
+        waiting: deque[Exchange],
+        watch: WatchSettings | None = None,
     ) -> None:
         self.settings = settings
+        self.weight = parts_of(settings.weight)
         self.position = position
         self.leases = 0
         self.up = True
@@ -33,7 +44,10 @@ class Backend:
         self.leaving = False
         self.gone = asyncio.Event()
         self._running = False
-        self.pool = WorkerPool(settings, deadlines, waiting)
+        self.was_chosen = True
+        self.warming_since: float | None = None
+        self.guard = Guard(watch or WatchSettings())
+        self.pool = WorkerPool(settings, deadlines, waiting, self.guard)
         self.offer = self.pool.offer  # one call less for each request
 
     @property
@@ -52,14 +66,15 @@ class Backend:
         return self.up and self.enabled and not self.leaving
 
     @property
-    def weight(self) -> int:
-        """Its share beside the others'."""
-        return self.settings.weight
-
-    @property
     def load(self) -> int:
         """What it has in hand: exchanges carried and queued, and leases. Policies ask every backend at each pick."""
         return self.pool.in_flight + self.leases
+
+    @property
+    def latency_s(self) -> float | None:
+        """How long its answers take of late; None while nobody knows or asks."""
+        latency = self.guard.latency
+        return None if latency is None else latency.value_s(perf_counter())
 
     @property
     def is_spare(self) -> bool:
@@ -75,8 +90,17 @@ class Backend:
         self.leases -= 1
         self._see_whether_gone()
 
+    def warm(self, now: float, slow_start_s: float | None) -> None:
+        """See how far it has warmed up, and so what its weight counts for."""
+        age_s = None if self.warming_since is None or slow_start_s is None else now - self.warming_since
+        if age_s is None or slow_start_s is None or age_s >= slow_start_s:
+            self.warming_since = None
+            self.weight = parts_of(self.settings.weight)
+        else:
+            self.weight = warm_parts(self.settings.weight, age_s, slow_start_s)
+
     def use(self, settings: ServerSettings, position: int) -> None:
-        """Take over other settings of the same server, in place."""
+        """Take over other settings of the same server, in place; of the weight `warm` makes a share."""
         self.settings = settings
         self.position = position
         self.pool.use(settings)

@@ -17,7 +17,8 @@ from anyio.abc import TaskGroup
 from wsproxy.backend.backend import Backend
 from wsproxy.backend.healthy import HealthyServers
 from wsproxy.balancing.policy import Policy
-from wsproxy.config.model import ServerSettings
+from wsproxy.balancing.slow_start import step_s
+from wsproxy.config.model import ServerSettings, WatchSettings
 from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
@@ -41,8 +42,15 @@ class Group:
     watchers: who is told when a backend is let go.
     """
 
-    def __init__(self, name: str, servers: Iterable[ServerSettings], deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        name: str,
+        servers: Iterable[ServerSettings],
+        deadlines: Deadlines,
+        watch: WatchSettings | None = None,
+    ) -> None:
         self.name = name
+        self._watch = watch or WatchSettings()
         self.waiting: deque[Exchange] = deque()
         self.watchers: list[LeaseWatcher] = []
         self.deadline = NEVER
@@ -54,9 +62,10 @@ class Group:
         self.healthy: HealthyServers[Backend] = HealthyServers(lambda backend: backend.position, self._to_be_chosen())
         self._retries = RetryBudgetState()
         self._tasks: TaskGroup | None = None
+        self._is_warming = False
 
     def _make(self, settings: ServerSettings) -> Backend:
-        backend = Backend(settings, len(self.backends), self._deadlines, self.waiting)
+        backend = Backend(settings, len(self.backends), self._deadlines, self.waiting, self._watch)
         self.backends[settings.name] = backend
         return backend
 
@@ -149,6 +158,7 @@ class Group:
         await self._see_who_may_be_chosen(backend)
 
     async def _see_who_may_be_chosen(self, backend: Backend) -> None:
+        self._begin_to_warm()
         chosen = self._to_be_chosen()
         await self.healthy.replace(chosen)
         self._fill(chosen)
@@ -172,8 +182,29 @@ class Group:
         for backend in chosen:
             backend.pool.fill()
 
+    def _begin_to_warm(self) -> None:
+        """Those that may be chosen again get their share little by little, unless there is nobody else to take it."""
+        others = any(backend.may_be_chosen and backend.was_chosen for backend in self.backends.values())
+        for backend in self.backends.values():
+            if backend.may_be_chosen and not backend.was_chosen and others and self._watch.slow_start_s is not None:
+                backend.warming_since = self._deadlines.now
+                backend.warm(self._deadlines.now, self._watch.slow_start_s)
+                if self._tasks is not None and not self._is_warming:
+                    self._is_warming = True
+                    self._tasks.start_soon(self._warm_up)
+            backend.was_chosen = backend.may_be_chosen
+
+    async def _warm_up(self) -> None:
+        """Step by step, until everybody has its whole share."""
+        while any(backend.warming_since is not None for backend in self.backends.values()):
+            await anyio.sleep(step_s(self._watch.slow_start_s or 0.0))
+            await self.weigh()
+        self._is_warming = False
+
     async def weigh(self) -> None:
         """Weights, names or places have changed: what policies have derived from them is void."""
+        for backend in self.backends.values():
+            backend.warm(self._deadlines.now, self._watch.slow_start_s)
         chosen = self._to_be_chosen()
         await self.healthy.renew(chosen)
         self._fill(chosen)
@@ -209,9 +240,16 @@ class Group:
         if self._tasks is None:
             raise RuntimeError("the group is not running")
         backend = self._make(settings)
+        backend.was_chosen = False
         self._tasks.start_soon(backend.run)
         await self._see_who_may_be_chosen(backend)
         return backend
+
+    def watch(self, settings: WatchSettings) -> None:
+        """Take over other settings of how answers are judged."""
+        self._watch = settings
+        for backend in self.backends.values():
+            backend.guard.use(settings)
 
     def use(self, servers: Sequence[ServerSettings]) -> None:
         """Take over other settings and another order of servers that are there already."""

@@ -13,10 +13,11 @@ from time import perf_counter
 from typing import Final
 
 from wsproxy.backend.connection import UpstreamConnection
+from wsproxy.backend.guard import Guard
 from wsproxy.backend.queue import BoundedQueue
 from wsproxy.backend.totals import PoolTotals
 from wsproxy.backend.worker import Authority, Worker
-from wsproxy.config.model import Address, ServerSettings
+from wsproxy.config.model import Address, ServerSettings, WatchSettings
 from wsproxy.errors import CLIENT_LEFT, QUEUE_TIMEOUT, STOPPING
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
@@ -38,8 +39,11 @@ class WorkerPool:
     down.
     """
 
-    def __init__(self, settings: ServerSettings, deadlines: Deadlines, waiting: deque[Exchange]) -> None:
+    def __init__(
+        self, settings: ServerSettings, deadlines: Deadlines, waiting: deque[Exchange], guard: Guard | None = None
+    ) -> None:
         self.settings = settings
+        self.guard = guard or Guard(WatchSettings())
         self.name = settings.name
         self._max_workers = settings.max_workers
         self.authority = _authority(settings.address)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final, Protocol
 
 from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.backend.connection import ClientGoneError, TruncatedError, UpstreamConnection
 from wsproxy.backend.filtered import relay_filtered
+from wsproxy.backend.guard import Guard
 from wsproxy.backend.totals import PoolTotals
 from wsproxy.backend.upload import Upload
 from wsproxy.errors import (
@@ -66,6 +68,7 @@ class WorkerHome(Protocol):
     name: str
     authority: Authority
     totals: PoolTotals
+    guard: Guard
 
     @property
     def tasks(self) -> asyncio.TaskGroup:
@@ -131,6 +134,7 @@ class Worker:
         exchange.backend_name = self._home.name
         if exchange.offered_at:
             self._home.totals.queue_wait.record(exchange.client.loop.time() - exchange.offered_at)
+        watched_at = perf_counter() if self._home.guard.watching else 0.0
         try:
             connection = self._connection
             if exchange.abandoned is not None:
@@ -148,11 +152,15 @@ class Worker:
         finally:
             exchange.holder = None
             if failure is None:
+                if watched_at:
+                    self._home.guard.answered(exchange, watched_at)
                 exchange.finish()
             else:
+                failure = exchange.abandoned or failure
                 self._drop_unless_idle()
-                self._home.totals.add_failure(exchange.abandoned or failure)
-                exchange.fail(exchange.abandoned or failure)
+                self._home.totals.add_failure(failure)
+                self._home.guard.failed(failure, watched_at)
+                exchange.fail(failure)
 
     def _drop_unless_idle(self) -> None:
         """After a failure only a connection that the exchange never touched is kept."""

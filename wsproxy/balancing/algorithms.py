@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from wsproxy.balancing.hashing import HashPolicy
+from wsproxy.balancing.latency import LeastTimePolicy
 from wsproxy.balancing.policy import Policy, Random, T
 from wsproxy.balancing.weighted import LeastConnectionsPolicy, TwoChoicesPolicy, WeightedRoundRobinPolicy
 
@@ -52,6 +53,7 @@ _MAKERS: Final[dict[str, Callable[[Random], Policy]]] = {
     "weighted-round-robin": lambda _: WeightedRoundRobinPolicy(),
     "least-connections": lambda _: LeastConnectionsPolicy(),
     "two-choices": TwoChoicesPolicy,
+    "least-time": LeastTimePolicy,
     "ip-hash": HashPolicy,
     "hash": HashPolicy,
 }

@@ -20,7 +20,7 @@ class Candidate(Protocol):
     """A backend as policies see it.
 
     name: the same over restarts. weight: its share beside the others', from 0 on. load: the exchanges it has in hand
-    and the long-lived relays it holds.
+    and the long-lived relays it holds. latency_s: how long its answers take of late; None while nobody knows.
     """
 
     @property
@@ -31,6 +31,9 @@ class Candidate(Protocol):
 
     @property
     def load(self) -> int: ...
+
+    @property
+    def latency_s(self) -> float | None: ...
 
 
 C = TypeVar("C", bound=Candidate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heapreplace
 from itertools import accumulate
 from typing import Final
@@ -90,10 +90,12 @@ class TwoChoicesPolicy:
     are seen late, all would choose the same least loaded one (Mitzenmacher, The Power of Two Choices).
     """
 
-    __slots__ = ("_candidates", "_rng", "_upto")
+    __slots__ = ("_candidates", "_is_better", "_rng", "_upto")
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, is_better: Callable[[Candidate, Candidate], bool] | None = None) -> None:
+        """is_better: whether the first of two is to be preferred; by default the one with less in hand."""
         self._rng = rng
+        self._is_better = is_better or _is_less
         self._candidates: Sequence[Candidate] = ()
         self._upto: list[int] = []  # the sums of the weights up to each
 
@@ -106,7 +108,7 @@ class TwoChoicesPolicy:
         second = self._draw()
         if second == first:
             second = (first + 1) % len(candidates)
-        if _is_less(candidates[second], candidates[first]):
+        if self._is_better(candidates[second], candidates[first]):
             first, second = second, first
         yield candidates[first]
         if second != first:  # there are two

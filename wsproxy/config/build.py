@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from wsproxy.config import reader, sections
+from wsproxy.config.choosing import MEASURING
 from wsproxy.config.crosscheck import Sections, check, frontend_name, group_name, server_name
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
@@ -25,10 +26,23 @@ from wsproxy.config.model import (
     ManagedSettings,
     RouteSettings,
     ServerSettings,
+    WatchSettings,
     WebSocketSettings,
 )
 from wsproxy.config.pages import media_type
-from wsproxy.config.schema import ADMIN, FRONTEND, HEALTH, LOG, MANAGED, POOL, ROUTE, ROUTE_KINDS, SERVER, WEBSOCKET
+from wsproxy.config.schema import (
+    ADMIN,
+    FRONTEND,
+    HEALTH,
+    LOG,
+    MANAGED,
+    POOL,
+    ROUTE,
+    ROUTE_KINDS,
+    SERVER,
+    WATCH,
+    WEBSOCKET,
+)
 from wsproxy.config.sections import ParsedSection
 
 
@@ -49,7 +63,7 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
         source=source,
         frontends=tuple(_frontend(section) for section in parsed.values() if section.kind.name == "frontend"),
         routes=tuple(_route(section, parsed) for section in parsed.values() if section.kind.name in ROUTE_KINDS),
-        groups=tuple(_group(section, name) for section in parsed.values() if (name := group_name(section)) is not None),
+        groups=_groups(parsed),
         admin=None if admin is None else _admin(admin),
         log=LogSettings() if log is None else _log(log),
     )
@@ -105,13 +119,25 @@ def _route(section: ParsedSection, parsed: Sections) -> RouteSettings:
     )
 
 
-def _group(section: ParsedSection, name: str) -> GroupSettings:
+def _groups(parsed: Sections) -> tuple[GroupSettings, ...]:
+    timed: set[str] = set()
+    for section in parsed.values():
+        if section.kind.name in ROUTE_KINDS and (algorithm := section.get("algorithm")) is not None:
+            group = section.get("group")
+            if algorithm.value == MEASURING:
+                timed.add(section.name if group is None else group.value)
+    named = ((section, group_name(section)) for section in parsed.values())
+    return tuple(_group(section, name, name in timed) for section, name in named if name is not None)
+
+
+def _group(section: ParsedSection, name: str, timed: bool) -> GroupSettings:
     managed = _managed(section)
     return GroupSettings(
         name=name,
         servers=tuple(_server(section, number) for number in sorted(section.servers)),
         template=None if managed is None else ServerSettings(name="", address=Address(), **section.fields(POOL)),
         health=_health(section),
+        watch=WatchSettings(timed=timed, **section.fields(WATCH)),
         managed=managed,
     )
 

@@ -17,12 +17,20 @@ ALGORITHMS: Final = (
     "weighted-round-robin",
     "least-connections",
     "two-choices",
+    "least-time",
     "ip-hash",
     "hash",
 )
 WITHOUT_WEIGHTS: Final = frozenset({"random", "round-robin"})
 """The algorithms that give each server the same share."""
-_OTHER_NAMES: Final = {"least-conn": "least-connections"}
+MEASURING: Final = "least-time"
+"""The algorithm for which the time of each answer has to be measured."""
+_OTHER_NAMES: Final = {
+    "least-conn": "least-connections",
+    "latency": MEASURING,
+    "ewma": MEASURING,
+    "peak-ewma": MEASURING,
+}
 
 _token: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110 section 5.6.2, RFC 6265 section 4.1.1
 _parameter: Final = re.compile(r"[!-~]+").fullmatch

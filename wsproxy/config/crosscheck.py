@@ -236,7 +236,7 @@ def _choosing(route: ParsedSection) -> Iterator[Problem]:
 
 
 def _weights(sections: Sections) -> Iterator[Problem]:
-    """Weights other than 0 and 1 need a route whose algorithm looks at them."""
+    """Weights other than 0 and 1, and shares that grow, need a route whose algorithm looks at them."""
     weighing: set[str] = set()
     for route in sections.values():
         if route.kind.name in ROUTE_KINDS:
@@ -253,6 +253,9 @@ def _weights(sections: Sections) -> Iterator[Problem]:
             if weight is not None and weight.valid and weight.value > 1:
                 message = f"'server{number}_weight' has no effect: no route looks at it"
                 yield weight.key_place.problem(f"{message} (write algorithm = weighted-round-robin)")
+        if (slow_start := section.get("slow_start")) is not None:
+            message = "'slow_start' has no effect: no route looks at shares"
+            yield slow_start.key_place.problem(f"{message} (write algorithm = weighted-round-robin)")
 
 
 def _route_group(route: ParsedSection, sections: Sections) -> Iterator[Problem]:

@@ -77,6 +77,17 @@ class ManagedSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """What a group makes of how its servers answer, besides what probes say.
+
+    slow_start_s: in which the share of a new or recovered server grows. timed: a route goes by how long answers take.
+    """
+
+    slow_start_s: float | None = None
+    timed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class GroupSettings:
     """The backends that routes choose among; a route that lists its own servers owns a group of the same name."""
 
@@ -84,6 +95,7 @@ class GroupSettings:
     servers: tuple[ServerSettings, ...] = ()
     template: ServerSettings | None = None  # a managed server's pool; its name and address are filled in
     health: HealthSettings = HealthSettings()
+    watch: WatchSettings = WatchSettings()
     managed: ManagedSettings | None = None
 
 

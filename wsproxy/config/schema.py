@@ -234,6 +234,11 @@ HEALTH: Final = Table(
     ),
 )
 
+WATCH: Final = Table(
+    model.WatchSettings,
+    (Key("slow_start", DURATION, None, "time in which the share of a new or recovered server grows to its weight"),),
+)
+
 MANAGED: Final = Table(
     model.ManagedSettings,
     (
@@ -320,7 +325,7 @@ LOG: Final = Table(
     ),
 )
 
-GROUP_TABLES: Final = (POOL, UPSTREAM_TLS, HEALTH, MANAGED, DISCOVERY, SCALING)
+GROUP_TABLES: Final = (POOL, UPSTREAM_TLS, HEALTH, WATCH, MANAGED, DISCOVERY, SCALING)
 """What describes the servers together; these keys may stand in a route that has servers of its own."""
 
 SECTIONS: Final = (
