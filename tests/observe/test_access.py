@@ -30,7 +30,8 @@ from wsproxy.exchange import BODY, CONNECT, HEAD, QUEUE, StageClock
 from wsproxy.http.messages import ResponseHead
 from wsproxy.observe import access as access_module
 from wsproxy.observe.access import AccessLog, open_access_log
-from wsproxy.observe.entries import Entry, Refusal, RefusedEntry, RequestEntry, WebSocketEntry, termination
+from wsproxy.observe.entries import Refusal, WebSocketEntry, milliseconds, refused_values, request_values, termination
+from wsproxy.observe.sheet import KEPT_FIELDS, Sheet
 from wsproxy.ws.control import close_frame
 from wsproxy.ws.relay import RelayState
 
@@ -312,9 +313,57 @@ def test_the_text_of_a_closed_websocket_has_what_passed() -> None:
     run(main)
 
 
-def test_no_kind_of_entry_has_a_field_that_others_lack() -> None:
-    for kind in (Entry, RequestEntry, RefusedEntry, WebSocketEntry):
-        assert not [name for name in FIELDS if not hasattr(kind, name)]
+def test_values_stand_in_the_order_of_the_fields() -> None:
+    async def main() -> None:
+        sheet, exchange = Sheet(is_json=False), answered(Client()).exchange
+        names = list(FIELDS)
+        of_requests = names.index("client_messages")
+        for values in (
+            request_values(sheet, "p", exchange),
+            refused_values(sheet, "p", None, Refusal(404, "no", b"id", 7)),
+            refused_values(sheet, "p", exchange.head, Refusal(404, "no", b"id", 7)),
+        ):
+            told = dict(zip(names, values, strict=False))
+            assert len(values) == of_requests
+            assert (told["event"], told["client"], told["termination"]) == ("request", "p", values[17])
+        closed = WebSocketEntry(sheet, "p", exchange).values(sheet, RelayState(lambda: b"1234"))
+        assert len(closed) == len(names)
+        assert dict(zip(names, closed, strict=True))["closed_by"] == "proxy"
+
+    run(main)
+
+
+def test_a_websocket_may_outlive_the_form_of_its_opening() -> None:
+    async def main() -> None:
+        text, _ = make_log()
+        json_log, writer = make_log(LogSettings(format="json"))
+        entry = text.opened(answered(Client()).exchange, "p")
+        json_log.closed(entry, RelayState(lambda: b"1234"))
+        json_log.flush()
+        told = json.loads(writer.lines[0])
+        assert (told["trace_id"], told["event"], told["backend"]) == ("", "ws_close", "server1")
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.0, "0.0"), (0.00014, "0.1"), (0.0996, "99.6"), (0.99999, "1000.0"), (61.23456, "61234.6"), (-0.2, "-200.0")],
+)
+def test_milliseconds_have_one_digit_behind_the_point(seconds: float, told: str) -> None:
+    assert milliseconds(seconds) == told
+
+
+def test_no_more_than_so_many_fields_are_remembered() -> None:
+    sheet = Sheet(is_json=False)
+    for number in range(2 * KEPT_FIELDS + 1):
+        head = make_head()
+        head.fields = b"User-Agent: agent %d\r\n" % number
+        assert sheet.told_by(head)[1] == f"agent {number}"
+        assert len(sheet._known) <= KEPT_FIELDS
+    head.fields = b"User-Agent: %b\r\n" % (b"x" * 4096)
+    assert sheet.told_by(head)[1] == "x" * 4096
+    assert head.fields not in sheet._known
 
 
 # Where lines go.

@@ -1,7 +1,7 @@
 """Access lines: one for each request, and for a WebSocket one when it opens and one when it has closed.
 
 Knows how a line is put together and when it is written: collected here, handed over now and then, written by a thread.
-The form was compiled at the start, into one format string and one function that picks its values.
+The form was compiled at the start, into one format string and one function that picks its values out of a tuple.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from operator import attrgetter
-from typing import Any, Final, Protocol
+from operator import itemgetter
+from typing import Final, Protocol
 
 import anyio
 
-from wsproxy.config.access_format import JSON, TEXT
+from wsproxy.config.access_format import FIELDS, JSON, NUMBERS, TEXT
 from wsproxy.config.model import AccessFormat, LineTemplate, LogSettings
 from wsproxy.exchange import Exchange
 from wsproxy.http.messages import RequestHead
-from wsproxy.observe.entries import Entry, OpenedEntry, Refusal, RefusedEntry, RequestEntry, WebSocketEntry
+from wsproxy.observe.entries import Refusal, Values, WebSocketEntry, refused_values, request_values
 from wsproxy.observe.line_writer import MAX_BUFFERED_BYTES, DescriptorTarget, FileTarget, LineWriter
 from wsproxy.observe.sheet import Sheet
 from wsproxy.ws.relay import RelayState
@@ -30,6 +30,10 @@ LAST_WORDS_S: Final = 1.0
 """What the end waits for the last lines to be written: not for ever, as whoever reads them may have stopped."""
 
 STDOUT: Final = 1
+
+_PLACES: Final = {name: place for place, name in enumerate(FIELDS)}
+_OF_REQUESTS: Final = _PLACES["client_messages"]
+"""The fields before it are those of requests; the others stay blank in their lines."""
 
 _logger = logging.getLogger("wsproxy.access")
 
@@ -51,17 +55,27 @@ class Writer(Protocol):
 
 
 class LineForm:
-    """A template, compiled."""
+    """A template, compiled. known: how many of the fields, from the first on, its values hold; the others are blank."""
 
-    def __init__(self, template: LineTemplate) -> None:
-        self.is_json = template.is_json
-        self._format = "%s".join(literal.replace("%", "%%") for literal in template.literals) + "\n"
-        self._pick: Callable[[Entry], Any] = attrgetter(*template.fields)  # for one field a value, else a tuple
+    def __init__(self, template: LineTemplate, sheet: Sheet, known: int) -> None:
+        literals, places = [template.literals[0]], []
+        for name, literal in zip(template.fields, template.literals[1:], strict=True):
+            place = _PLACES[name]
+            if place < known:
+                places.append(place)
+                literals.append(literal)
+            else:
+                literals[-1] += (sheet.no_number if name in NUMBERS else sheet.no_text) + literal
+        self._format = "%s".join(literal.replace("%", "%%") for literal in literals) + "\n"
+        self._pick: Callable[[Values], Values | str | int] = itemgetter(*places) if places else _nothing
 
-    def line(self, entry: Entry) -> str:
+    def line(self, values: Values) -> str:
         """The line that says all of it."""
-        line: str = self._format % self._pick(entry)
-        return line
+        return self._format % self._pick(values)
+
+
+def _nothing(_: Values) -> Values:
+    return ()
 
 
 class AccessLog:
@@ -69,9 +83,9 @@ class AccessLog:
 
     def __init__(self, settings: LogSettings, writer: Writer, clock: Callable[[], float] = time.time) -> None:
         chosen: AccessFormat = settings.access_format or (JSON if settings.format == "json" else TEXT)
-        self._request = LineForm(chosen.request)
-        self._closing = LineForm(chosen.closing)
         self._sheet = Sheet(chosen.request.is_json, clock)
+        self._request = LineForm(chosen.request, self._sheet, _OF_REQUESTS)
+        self._closing = LineForm(chosen.closing, self._sheet, len(FIELDS))
         self._writer = writer
         self._lines: list[str] = []
         self._size = 0
@@ -87,34 +101,33 @@ class AccessLog:
 
     def record(self, exchange: Exchange, client: str) -> None:
         """An exchange has ended, answered or not."""
-        if exchange.stages is not None:
+        if exchange.failure is not None and exchange.stages is not None:
             exchange.stages.stop()
-        self._add(self._request, RequestEntry(client, self._sheet, exchange))
+        self._sheet.look_at_clock()
+        self._add(self._request.line(request_values(self._sheet, client, exchange)))
 
     def refused(self, refusal: Refusal, client: str, head: RequestHead | None) -> None:
         """A request was refused before it became an exchange; `head` is None where it could not be read."""
-        self._add(self._request, RefusedEntry(client, self._sheet, head, refusal))
+        self._sheet.look_at_clock()
+        self._add(self._request.line(refused_values(self._sheet, client, head, refusal)))
 
     def opened(self, exchange: Exchange, client: str) -> WebSocketEntry:
-        """A WebSocket has opened; what is returned is given back to `closed`."""
-        if exchange.stages is not None:
-            exchange.stages.stop()
-        self._add(self._request, OpenedEntry(client, self._sheet, exchange))
-        return WebSocketEntry(client, self._sheet, exchange)
+        """A WebSocket has opened; what is returned is given back to `closed`, here or to the log that takes over."""
+        self._sheet.look_at_clock()
+        self._add(self._request.line(request_values(self._sheet, client, exchange, "ws_open")))
+        return WebSocketEntry(self._sheet, client, exchange)
 
     def closed(self, entry: WebSocketEntry, state: RelayState) -> None:
         """It is over."""
-        entry.end(state)
-        self._add(self._closing, entry)
-
-    def _add(self, form: LineForm, entry: Entry) -> None:
         self._sheet.look_at_clock()
-        line = form.line(entry)
-        self._size += len(line)
-        if self._size > MAX_BUFFERED_BYTES:
-            self._size -= len(line)
+        self._add(self._closing.line(entry.values(self._sheet, state)))
+
+    def _add(self, line: str) -> None:
+        size = self._size + len(line)
+        if size > MAX_BUFFERED_BYTES:
             self._dropped += 1
         else:
+            self._size = size
             self._lines.append(line)
 
     # Where it goes.
