@@ -26,7 +26,7 @@ LAYERS: Final = (
     {"health", "discovery", "managed", "cache"},
     {"frontend"},
     {"admin"},
-    {"running", "check"},
+    {"running", "check", "logbook"},
     {"reload"},
     {"figures"},
     {"control"},

@@ -21,15 +21,16 @@ from wsproxy.balancing.affinity import Affinity
 from wsproxy.balancing.algorithms import make_policy
 from wsproxy.config.diff import Plan
 from wsproxy.config.errors import ConfigError
-from wsproxy.config.model import AdminSettings, Config, FrontendSettings, GroupSettings, RouteSettings
+from wsproxy.config.model import AdminSettings, Config, FrontendSettings, GroupSettings, LogSettings, RouteSettings
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
+from wsproxy.logbook import Logbook
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import ListenError, open_sockets
 from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.net.tls import TlsIdentities
-from wsproxy.observe.access import open_access_log
+from wsproxy.observe.access import AccessLog
 from wsproxy.reload import Reload, ReloadError
 from wsproxy.running import RunningGroup
 
@@ -66,7 +67,7 @@ class Application:
         self.deadlines = Deadlines()
         self.rng = random.Random()
         self._sticky_secret = secrets.token_bytes(32)
-        self.access = open_access_log(config.log)
+        self.logbook = Logbook(config.log)
         self.groups = {settings.name: self._make_group(settings) for settings in config.groups}
         self.routes = {settings.name: self.make_route(settings) for settings in config.routes}
         self.frontend_by_name = {settings.name: self.make_frontend(settings) for settings in config.frontends}
@@ -85,7 +86,7 @@ class Application:
     def make_frontend(self, settings: FrontendSettings) -> Frontend:
         """A frontend that does not listen yet. Raises TlsError, ErrorPageError for files that cannot be used."""
         identities = TlsIdentities(settings.certificates) if settings.certificates else None
-        return Frontend(settings, self.routes.values(), self.deadlines, self.access, identities)
+        return Frontend(settings, self.routes.values(), self.deadlines, self.logbook.access, identities)
 
     def make_route(self, settings: RouteSettings) -> Route:
         """A route to a group that is there."""
@@ -154,8 +155,7 @@ class Application:
             async with anyio.create_task_group() as self._services:
                 self._services.start_soon(self.deadlines.run)
                 self._services.start_soon(self._manager.run)
-                if self.access is not None:
-                    self._services.start_soon(self.access.run)
+                self.logbook.start(self._services)
                 self._services.start_soon(self.administration.run)
                 for running in self.groups.values():
                     self._services.start_soon(running.run)
@@ -174,6 +174,12 @@ class Application:
                     _close(bound)
                 self._services.cancel_scope.cancel()
         _logger.info("stopped")
+
+    def use_log(self, settings: LogSettings, access: AccessLog | None) -> None:
+        """Take over other settings of what is written, with the access log that was prepared for them."""
+        self.logbook.use(settings, access)
+        for frontend in (*self.frontends, *self.retired):
+            frontend.access = access
 
     async def reload(self, dry_run: bool = False) -> Plan:
         """Take over the configuration as it is now, or only say what that would change.
@@ -295,8 +301,7 @@ class StopSignals:
         """Return at the next SIGTERM or SIGINT."""
         async for number in self._signals:
             if number == signal.SIGUSR1:
-                if self._app.access is not None:
-                    self._app.access.reopen()
+                self._app.logbook.reopen()
             elif number != signal.SIGHUP:
                 return
             elif reloads:

@@ -242,4 +242,5 @@ def _report(plan: Plan, done: bool) -> ReloadReport:
     def named(word: str) -> tuple[str, ...]:
         return tuple(f"{kind} {name}" for kind, changes in parts for name in getattr(changes, word))
 
-    return ReloadReport(done, named("kept"), named("changed"), named("added"), named("removed"))
+    others = [name for name, changed in (("log", plan.log_changed), ("admin", plan.admin_changed)) if changed]
+    return ReloadReport(done, named("kept"), (*named("changed"), *others), named("added"), named("removed"))

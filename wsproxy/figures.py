@@ -58,7 +58,6 @@ class Figures:
     def snapshot(self) -> Snapshot:
         """Everything at this moment."""
         app = self._app
-        dropped = 0 if app.access is None else app.access.dropped
         return Snapshot(
             at=time.time(),
             version=wsproxy.__version__,
@@ -67,9 +66,8 @@ class Figures:
             routes=tuple(_route(route) for route in app.routes.values()),
             groups=tuple(_group(running) for running in app.groups.values()),
             reloads=self.reloads,
-            processes=(process_figures(self.started_at, self._lag.longest_s, dropped),),
+            processes=(process_figures(self.started_at, self._lag.longest_s, app.logbook.access_lost),),
         )
-
 
     @contextmanager
     def counting_reload(self) -> Iterator[None]:

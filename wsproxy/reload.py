@@ -41,6 +41,8 @@ class Reload:
         self._new = config
         self._old_settings = {settings.name: settings for settings in app.config.frontends}
         self._sockets: dict[str, list[socket.socket]] = {}
+        self._admin_sockets: list[socket.socket] | None = None
+        self._access = app.logbook.access
         self.plan: Plan = make_plan(app.config, config)
 
     async def run(self) -> None:
@@ -53,9 +55,9 @@ class Reload:
         self._change_frontends(frontends)
         for running in retiring:
             self._app.services.start_soon(running.retire, self._app.shutdown_timeout_s)
-        logging.getLogger("wsproxy").setLevel(self._new.log.level.upper())
         self._app.config = self._new
-        self._app.administration.use(self._new.admin)
+        self._app.use_log(self._new.log, self._access)
+        self._app.administration.use(self._new.admin, self._admin_sockets)
 
     # What can fail.
 
@@ -72,14 +74,30 @@ class Reload:
                 frontends[settings.name] = self._app.make_frontend(settings)
             except (ListenError, TlsError, ErrorPageError, OSError) as error:
                 problems.append(f"{settings.place}: {error}")
+        problems += self._prepare_for_operators()
         if not problems:
             problems = self._renew_certificates(frontends)
         if problems:
-            for sockets in self._sockets.values():
+            for sockets in (*self._sockets.values(), self._admin_sockets or ()):
                 for listening in sockets:
                     listening.close()
+            self._app.logbook.discard(self._access)
             raise ReloadError("\n".join(problems))
         return frontends
+
+    def _prepare_for_operators(self) -> list[str]:
+        """Open the admin listener and the access log, where they change; what is wrong with them."""
+        problems: list[str] = []
+        admin, log = self._new.admin, self._new.log
+        try:
+            self._admin_sockets = self._app.administration.prepared(admin)
+        except ListenError as error:
+            problems.append(f"{'' if admin is None else admin.place}: {error}")
+        try:
+            self._access = self._app.logbook.prepared(log)
+        except OSError as error:
+            problems.append(f"{log.access_place}: {log.access} cannot be written: {error.strerror}")
+        return problems
 
     def _renew_certificates(self, replaced: Iterable[str]) -> list[str]:
         """Read the certificates of frontends that stay again; what is wrong with them."""
@@ -157,6 +175,7 @@ class Reload:
             frontend.use_routes(routes)
             app.frontend_by_name[settings.name] = frontend
         app.point_redirects()
+        app.retired = [frontend for frontend in app.retired if not frontend.ended.is_set()]
         for frontend in before.values():
             frontend.use_routes(routes)  # for the requests that its connections still send
             frontend.retire()

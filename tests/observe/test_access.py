@@ -47,6 +47,7 @@ class Writer:
         self.dropped = 0
         self.problem = ""
         self.waiting_bytes = 0
+        self.is_closed = False
         self.reopened_after: list[int] = []
 
     def write(self, lines: list[str], size: int) -> None:
@@ -55,6 +56,9 @@ class Writer:
 
     def reopen(self) -> None:
         self.reopened_after.append(len(self.lines))
+
+    def close(self) -> None:
+        self.is_closed = True
 
     def wait_idle(self, timeout_s: float) -> bool:
         return True
@@ -406,6 +410,21 @@ def test_lines_are_written_now_and_then_and_at_the_end(monkeypatch: pytest.Monke
         task.cancel()
         await asyncio.wait([task])
         assert writer.lines == ["first\n", "last\n"]
+
+    run(main)
+
+
+def test_a_log_that_another_replaces_hands_over_its_last_lines_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_module, "FLUSH_EVERY_S", 0.001)
+
+    async def main() -> None:
+        log, writer = make_log(template("$reason"))
+        task = asyncio.ensure_future(log.run())
+        log.refused(Refusal(400, "last", b"", 0), "p", None)
+        log.retire()
+        assert writer.lines == ["last\n"]
+        await task
+        assert writer.is_closed
 
     run(main)
 

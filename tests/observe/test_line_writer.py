@@ -87,6 +87,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.is_full = True
+        self.is_closed = False
         self.data = b""
 
     def write(self, data: bytes) -> None:
@@ -96,6 +97,9 @@ class Disk:
 
     def reopen(self) -> None:
         pass
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 def test_what_cannot_be_written_is_counted_and_why_is_known_until_it_can() -> None:
@@ -119,3 +123,26 @@ def test_reopening_a_descriptor_is_nothing() -> None:
     assert os.read(reading, 10) == b"1\n"
     os.close(reading)
     os.close(writing)
+
+
+def test_after_a_close_what_was_handed_over_is_written_and_the_thread_ends() -> None:
+    disk = Disk()
+    disk.is_full = False
+    writer = LineWriter(disk, "closing")
+    send(writer, "1\n")
+    writer.close()
+    writer._thread.join(LIMIT_S)
+    assert (disk.data, disk.is_closed, writer._thread.is_alive()) == (b"1\n", True, False)
+
+
+def test_a_forked_process_writes_by_a_thread_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    writer = LineWriter(FileTarget(str(path)), "test")
+    send(writer, "parent\n")
+    flushed(writer)
+    writer.close()  # stands for the fork, which leaves the child without the thread
+    writer._thread.join(LIMIT_S)
+    writer._target = FileTarget(str(path))
+    send(writer, "child\n")
+    flushed(writer)
+    assert path.read_text() == "parent\nchild\n"

@@ -59,11 +59,28 @@ class AdminServer:
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
         self._listener: Listener | None = None
+        self._is_closing = False
+        self._waiting: set[Stream] = set()  # for a request
+        self._channels: set[_Channel] = set()
 
     async def run(self, sockets: list[socket.socket]) -> None:
-        """Serve on listening `sockets` until cancelled."""
+        """Serve on listening `sockets` until `close`, then until the last connection has ended."""
         self._listener = Listener("admin", sockets, self._serve, CONNECTIONS)
         await self._listener.run()
+
+    def close(self) -> None:
+        """Accept nobody any more, and let everybody go in order: after the answer that is under way."""
+        self._is_closing = True
+        if self._listener is not None:
+            self._listener.close()
+        for stream in tuple(self._waiting):
+            stream.close()
+        self.close_channels()
+
+    def close_channels(self) -> None:
+        """Have all WebSockets go, with a Close; their pages may come again, if the rules let them."""
+        for channel in tuple(self._channels):
+            channel.begin_close()
 
     async def _serve(self, stream: Stream) -> None:
         try:
@@ -71,12 +88,16 @@ class AdminServer:
                 pass
         except (EndOfStream, BrokenResourceError, TimeoutError):
             return
+        finally:
+            self._waiting.discard(stream)
 
     async def _serve_one(self, stream: Stream) -> bool:
         """One request; True when another may follow."""
         async with asyncio.timeout(IDLE_TIMEOUT_S):
             if not stream.buffer:
+                self._waiting.add(stream)
                 await stream.more()
+                self._waiting.discard(stream)
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 head = await _read_head(stream)
@@ -93,11 +114,30 @@ class AdminServer:
             _logger.exception("internal error in %s %s", request.method, request.path)
             answer = Answer.json({"error": "internal error"}, 500)
         if isinstance(answer, Upgrade):
-            await _talk(stream, request, answer)
+            await self._talk(stream, request, answer)
             return False
-        close = not head.keep_alive
+        close = self._is_closing or not head.keep_alive
         await _send(stream, answer.encoded(close, head_only=head.method == b"HEAD"))
         return not close
+
+    async def _talk(self, stream: Stream, request: Request, upgrade: Upgrade) -> None:
+        """Do the handshake, then let `upgrade` talk."""
+        refusal = check_request(request.head)
+        if refusal is not None:
+            fields = {"Sec-WebSocket-Version": "13"} if refusal.status == 426 else {}
+            answer = Answer.refusal(RefusalError(refusal.status, refusal.message, fields))
+            await _send(stream, answer.encoded(True, False))
+            return
+        (key,) = field_values(request.head.fields, b"Sec-WebSocket-Key")
+        accept = b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept_value(key)
+        await _send(stream, b"HTTP/1.1 101 Switching Protocols\r\n" + UPGRADE_LINES + accept)
+        channel = _Channel(stream)
+        self._channels.add(channel)
+        try:
+            await upgrade.talk(channel)
+            await channel.close()
+        finally:
+            self._channels.discard(channel)
 
 
 async def _read_head(stream: Stream) -> RequestHead:
@@ -152,6 +192,13 @@ class _Channel:
         self._end = ServerEnd()
         self._messages: list[str] = []
 
+    def begin_close(self) -> None:
+        """Send a Close; whoever does not answer it in time is cut."""
+        self._end.close()
+        if not self._stream.closed:
+            self._stream.write(self._end.to_send())
+            self._stream.loop.call_later(SEND_TIMEOUT_S, self._stream.abort)
+
     async def send(self, text: str) -> None:
         self._end.send(text)
         await self._flush()
@@ -174,19 +221,3 @@ class _Channel:
     async def _flush(self) -> None:
         if data := self._end.to_send():
             await _send(self._stream, data)
-
-
-async def _talk(stream: Stream, request: Request, upgrade: Upgrade) -> None:
-    """Do the handshake, then let `upgrade` talk."""
-    refusal = check_request(request.head)
-    if refusal is not None:
-        fields = {"Sec-WebSocket-Version": "13"} if refusal.status == 426 else {}
-        answer = Answer.refusal(RefusalError(refusal.status, refusal.message, fields))
-        await _send(stream, answer.encoded(True, False))
-        return
-    (key,) = field_values(request.head.fields, b"Sec-WebSocket-Key")
-    accept = b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept_value(key)
-    await _send(stream, b"HTTP/1.1 101 Switching Protocols\r\n" + UPGRADE_LINES + accept)
-    channel = _Channel(stream)
-    await upgrade.talk(channel)
-    await channel.close()

@@ -36,18 +36,20 @@ class Plan:
     groups: Changes
     servers: Mapping[str, Changes]
     log_changed: bool = False
+    admin_changed: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether the new configuration is the old one."""
         parts = (self.frontends, self.routes, self.groups, *self.servers.values())
-        return not self.log_changed and all(part.is_empty for part in parts)
+        return not (self.log_changed or self.admin_changed) and all(part.is_empty for part in parts)
 
     def lines(self) -> list[str]:
         """A line for each kind: `routes: 3 kept; changed: http:api; removed: http:old`."""
         titled = [("frontends", self.frontends), ("routes", self.routes), ("groups", self.groups)]
         titled += [(f"servers of {group}", changes) for group, changes in self.servers.items() if not changes.is_empty]
-        return [_line(title, changes) for title, changes in titled] + (["log: changed"] if self.log_changed else [])
+        others = [("log", self.log_changed), ("admin", self.admin_changed)]
+        return [_line(*each) for each in titled] + [f"{title}: changed" for title, changed in others if changed]
 
 
 def make_plan(old: Config, new: Config) -> Plan:
@@ -64,6 +66,7 @@ def make_plan(old: Config, new: Config) -> Plan:
             if name in old_groups
         },
         log_changed=old.log != new.log,
+        admin_changed=old.admin != new.admin,
     )
 
 

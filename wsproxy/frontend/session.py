@@ -84,7 +84,7 @@ class ClientSession:
         stream = self._stream
         stream.on_hangup = self._hung_up
         stream.stall_timeout_s = frontend.settings.body_timeout_s
-        deadlines, access = frontend.deadlines, frontend.access
+        deadlines = frontend.deadlines
         read = RequestReader(frontend.limits).read
         keepalive_s, header_s = frontend.settings.keepalive_timeout_s, frontend.settings.header_timeout_s
         frontend.enter(self)
@@ -134,8 +134,8 @@ class ClientSession:
                     return relay
                 exchange.ended_at = perf_counter()
                 route.totals.record(exchange)
-                if access is not None and exchange.failure is None:
-                    access.record(exchange, self.identity.address(head))
+                if frontend.access is not None and exchange.failure is None:
+                    frontend.access.record(exchange, self.identity.address(head))
                 usual = exchange.failure is None and exchange.body is None and exchange.keep_alive
                 if not usual and not await self._conclude(exchange):
                     return None

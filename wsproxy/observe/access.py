@@ -51,6 +51,8 @@ class Writer(Protocol):
 
     def reopen(self) -> None: ...
 
+    def close(self) -> None: ...
+
     def wait_idle(self, timeout_s: float) -> bool: ...
 
 
@@ -91,6 +93,7 @@ class AccessLog:
         self._size = 0
         self._dropped = 0
         self._said = 0
+        self._retired = False
 
     @property
     def dropped(self) -> int:
@@ -149,14 +152,26 @@ class AccessLog:
             self._said = self.dropped
 
     async def run(self) -> None:
-        """Flush now and then until cancelled, and once more at the end."""
+        """Flush now and then until `retire` or cancelled, and once more at the end."""
         try:
-            while True:
+            while not self._retired:
                 await anyio.sleep(FLUSH_EVERY_S)
                 self.flush()
         finally:
             self.flush()
-            self._writer.wait_idle(LAST_WORDS_S)
+            if self._retired:
+                self.close()
+            else:
+                self._writer.wait_idle(LAST_WORDS_S)
+
+    def retire(self) -> None:
+        """Another log takes over: hand over what there is, and end."""
+        self.flush()
+        self._retired = True
+
+    def close(self) -> None:
+        """Nothing more comes, and what was handed over is still written."""
+        self._writer.close()
 
 
 def open_access_log(settings: LogSettings) -> AccessLog | None:

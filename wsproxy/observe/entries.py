@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wsproxy.ws.relay import RelayState
 
 Values = tuple[str | int, ...]
-"""One value for each of `access_format.FIELDS`, in that order; those of requests end before the fields of WebSockets."""
+"""One value for each of `access_format.FIELDS`, in that order; those of requests end before those of WebSockets."""
 
 _TENTHS: Final = tuple(f"{tenth / 10:.1f}" for tenth in range(10_000))
 """Milliseconds below a second, as text: looking one up takes half of writing it, and a line has three."""

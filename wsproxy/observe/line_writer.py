@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, Protocol
@@ -31,6 +32,10 @@ class Target(Protocol):
         """Go on in a new file, where there is a file."""
         ...
 
+    def close(self) -> None:
+        """Nothing more is to come."""
+        ...
+
 
 class DescriptorTarget:
     """An open descriptor that belongs to somebody else, such as standard output."""
@@ -44,6 +49,9 @@ class DescriptorTarget:
 
     def reopen(self) -> None:
         """Nothing: who gave it is who changes it."""
+
+    def close(self) -> None:
+        """Nothing, for the same reason."""
 
 
 class FileTarget:
@@ -62,6 +70,10 @@ class FileTarget:
         fresh = _open(self._path)
         os.close(self._descriptor)
         self._descriptor = fresh
+
+    def close(self) -> None:
+        """Nothing more is to come."""
+        os.close(self._descriptor)
 
 
 def _open(path: str) -> int:
@@ -86,13 +98,17 @@ class LineWriter:
         self.dropped = 0
         self.problem = ""
         self._target = target
-        self._jobs: SimpleQueue[tuple[list[str], int] | None] = SimpleQueue()  # None: reopen
+        self._name = name
+        self._start()
+
+    def _start(self) -> None:
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()  # None: the end
         self._waiting_bytes = 0
         self._lock = threading.Lock()
         self._idle = threading.Event()
         self._idle.set()
         # A daemon: one that hangs in a write must not keep the process from its end.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(self._jobs,), name=self._name, daemon=True)
         self._thread.start()
 
     @property
@@ -102,6 +118,8 @@ class LineWriter:
 
     def write(self, lines: list[str], size: int) -> None:
         """Have `lines`, together about `size` bytes, written; or lose them when too much waits already. Never waits."""
+        if not self._thread.is_alive():
+            self._start()  # in a process forked from the one that had it
         with self._lock:
             if self._waiting_bytes + size > MAX_BUFFERED_BYTES:
                 self.dropped += len(lines)
@@ -109,39 +127,39 @@ class LineWriter:
                 return
             self._waiting_bytes += size
             self._idle.clear()
-        self._jobs.put((lines, size))
+        self._jobs.put(lambda: self._write(lines, size))
 
     def reopen(self) -> None:
         """Have what comes now written to a new file. Never waits."""
+        self._jobs.put(self._reopen)
+
+    def close(self) -> None:
+        """Nothing more comes: the thread ends behind what is to be written. Never waits."""
         self._jobs.put(None)
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until all is written, or for so long; whether it is."""
         return self._idle.wait(timeout_s)
 
-    def _run(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                self._reopen()
-                continue
-            lines, size = job
-            try:
-                self._target.write("".join(lines).encode("utf-8", "replace"))
-                self.problem = ""
-            except OSError as error:
-                self.problem = _reason(error)
-                self.dropped += len(lines)
-            self._wrote(size)
+    def _run(self, jobs: SimpleQueue[Callable[[], None] | None]) -> None:
+        while (job := jobs.get()) is not None:
+            job()
+        self._target.close()
+
+    def _write(self, lines: list[str], size: int) -> None:
+        try:
+            self._target.write("".join(lines).encode("utf-8", "replace"))
+            self.problem = ""
+        except OSError as error:
+            self.problem = _reason(error)
+            self.dropped += len(lines)
+        with self._lock:
+            self._waiting_bytes -= size
+            if self._waiting_bytes <= 0:
+                self._idle.set()
 
     def _reopen(self) -> None:
         try:
             self._target.reopen()
         except OSError as error:
-            _logger.error("%s: no new file, going on in the old one: %s", self._thread.name, _reason(error))
-
-    def _wrote(self, size: int) -> None:
-        with self._lock:
-            self._waiting_bytes -= size
-            if self._waiting_bytes <= 0:
-                self._idle.set()
+            _logger.error("%s: no new file, going on in the old one: %s", self._name, _reason(error))

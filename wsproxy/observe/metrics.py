@@ -119,6 +119,7 @@ _PROCESS: Final[tuple[Row, ...]] = (
     ("gauge", "process_max_fds", "max_descriptors", "File descriptors at most."),
     ("gauge", "event_loop_lag_seconds", "lag_s", "Longest delay of the event loop of late."),
     ("counter", "log_lines_dropped", "log_lines_dropped", "Access lines that could not be written."),
+    ("counter", "log_messages_dropped", "log_messages_dropped", "Messages that could not be written."),
 )
 
 _FRONTEND: Final[tuple[Row, ...]] = (

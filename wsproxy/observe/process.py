@@ -13,6 +13,7 @@ from typing import Final
 
 import anyio
 
+from wsproxy.observe.logs import messages_dropped
 from wsproxy.observe.snapshot import ProcessFigures
 
 LOOK_EVERY_S: Final = 0.5
@@ -59,6 +60,7 @@ def process_figures(started_at: float, lag_s: float, log_lines_dropped: int) -> 
         max_descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         lag_s=lag_s,
         log_lines_dropped=log_lines_dropped,
+        log_messages_dropped=messages_dropped(),
     )
 
 

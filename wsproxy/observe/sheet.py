@@ -21,13 +21,13 @@ KEPT_FIELDS_BYTES: Final = 2048
 """The longest of them: nearly all are shorter, and together they stay below a megabyte."""
 
 _unsafe: Final = re.compile(rb"[^\x20\x21\x23-\x5b\x5d-\x7e]")
-_SECRET: Final = (
+_BEARER: Final = (
     r"[?&;](?:[a-z0-9]+[_-])?(?:token|api_?key|key|passw(?:or)?d|secret|signature|sig|jwt|session_?id|auth|code)="
 )
 """Parameters that let their bearer in. Browsers cannot set fields for a WebSocket, so there they stand in URLs."""
 
-_has_secret: Final = re.compile(_SECRET).search  # in lower case: half the time of a search in any
-_secret: Final = re.compile(rf"(?i)({_SECRET})[^&;#]*")
+_has_secret: Final = re.compile(_BEARER).search  # in lower case: half the time of a search in any
+_secret: Final = re.compile(rf"(?i)({_BEARER})[^&;#]*")
 
 _trace_id: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-")
 

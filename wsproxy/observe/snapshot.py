@@ -186,6 +186,7 @@ class ProcessFigures:
     max_descriptors: int = 0
     lag_s: float = 0.0
     log_lines_dropped: int = 0
+    log_messages_dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
