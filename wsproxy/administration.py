@@ -69,12 +69,11 @@ class Administration:
     def _serve(self, settings: AdminSettings) -> None:
         from wsproxy.admin.server import AdminServer
         from wsproxy.admin.site import AdminSite
-        from wsproxy.control import ApplicationControl
 
         if self._tasks is None:
             raise RuntimeError("the application is not running")
         if self._site is None:
-            self._site = AdminSite(settings, ApplicationControl(self._app, self.figures))
+            self._site = AdminSite(settings, self._app.make_control())
         self._server = AdminServer(self._site.handle)
         _logger.info("admin on %s:%d", settings.host, self.port)
         self._tasks.start_soon(self._server.run, self._sockets)

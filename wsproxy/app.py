@@ -12,6 +12,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -34,6 +35,9 @@ from wsproxy.observe.access import AccessLog
 from wsproxy.reload import Reload, ReloadError
 from wsproxy.running import RunningGroup
 
+if TYPE_CHECKING:
+    from wsproxy.admin.control import Control
+
 MANAGED_START_S = 15.0
 """How long accepting waits for managed servers to answer, so that the first request after a start finds them."""
 
@@ -53,7 +57,8 @@ class Application:
 
     frontend_by_name, routes, groups: as they are now. retired: frontends whose place another has taken, until their
     last connection ends. read: reads the configuration anew for a reload. ready: whether new clients are welcome, which
-    ends `drain_delay` before they are turned away.
+    ends `drain_delay` before they are turned away. sticky_secret: signs cookies where a route has no secret of its own;
+    b"" for one that nobody knows. What one of several processes does otherwise is in `supervisor`.
     """
 
     def __init__(
@@ -62,13 +67,14 @@ class Application:
         read: Callable[[], Config] | None = None,
         manager: ServiceManager | None = None,
         inherited: InheritedSockets | None = None,
+        sticky_secret: bytes = b"",
     ) -> None:
         self.config = config
         self.deadlines = Deadlines()
         self.rng = random.Random()
-        self._sticky_secret = secrets.token_bytes(32)
+        self.sticky_secret = sticky_secret or secrets.token_bytes(32)
         self.logbook = Logbook(config.log)
-        self.groups = {settings.name: self._make_group(settings) for settings in config.groups}
+        self.groups = {settings.name: self.make_group(settings) for settings in config.groups}
         self.routes = {settings.name: self.make_route(settings) for settings in config.routes}
         self.frontend_by_name = {settings.name: self.make_frontend(settings) for settings in config.frontends}
         self.retired: list[Frontend] = []
@@ -100,16 +106,28 @@ class Application:
 
     def make_affinity(self, settings: RouteSettings) -> Affinity | None:
         """What a route asks of its requests, signed with a secret that outlives reloads."""
-        return Affinity(settings, self._sticky_secret) if Affinity.is_needed(settings) else None
+        return Affinity(settings, self.sticky_secret) if Affinity.is_needed(settings) else None
 
-    def _make_group(self, settings: GroupSettings) -> RunningGroup:
+    def make_group(self, settings: GroupSettings) -> RunningGroup:
+        """A group that does not run yet."""
         return RunningGroup(settings, self.deadlines, self.rng)
+
+    def make_control(self) -> Control:
+        """What operators may ask."""
+        from wsproxy.control import ApplicationControl  # only where there are some: see `administration`
+
+        return ApplicationControl(self, self.administration.figures)
 
     def start_group(self, settings: GroupSettings) -> RunningGroup:
         """Make a group and run it."""
-        running = self._make_group(settings)
+        running = self.make_group(settings)
         self.services.start_soon(running.run)
         return running
+
+    def open_listener(self, settings: FrontendSettings) -> list[socket.socket]:
+        """The sockets of a frontend: inherited ones, else opened now. Raises ListenError."""
+        inherited = self._inherited.take(settings.name, settings.host, settings.port)
+        return inherited or open_sockets(settings.host, settings.port)
 
     def start_frontend(self, frontend: Frontend, sockets: list[socket.socket]) -> None:
         """Accept on listening sockets."""
@@ -149,31 +167,36 @@ class Application:
         `task_status` is given the addresses as `host:port` once connections are accepted.
         """
         bound = self._bind()
-        addresses = [f"{host}:{port}" for sockets in bound for host, port in (s.getsockname()[:2] for s in sockets)]
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as signals:
-            stop = StopSignals(signals, self)
-            async with anyio.create_task_group() as self._services:
-                self._services.start_soon(self.deadlines.run)
-                self._services.start_soon(self._manager.run)
-                self.logbook.start(self._services)
-                self._services.start_soon(self.administration.run)
-                for running in self.groups.values():
-                    self._services.start_soon(running.run)
-                if await self._managed_are_up(stop.wait):
-                    async with anyio.create_task_group() as self._listeners:
-                        for frontend, sockets in zip(self.frontends, bound, strict=True):
-                            self.start_frontend(frontend, sockets)
-                        _logger.info("listening on %s", ", ".join(addresses))
-                        self.ready = True
-                        self._manager.ready(self._status)
-                        task_status.started(addresses)
-                        await stop.wait(reloads=True)
-                        await self._say_goodbye(stop.wait)
-                        await self._drain(self._listeners, stop.wait)
-                else:
-                    _close(bound)
-                self._services.cancel_scope.cancel()
+            await self._serve(bound, StopSignals(signals, self), task_status)
         _logger.info("stopped")
+
+    async def _serve(
+        self, bound: list[list[socket.socket]], stop: StopSignals, task_status: TaskStatus[list[str]]
+    ) -> None:
+        """Serve on the sockets that each frontend has, until a signal says to stop."""
+        addresses = [f"{host}:{port}" for sockets in bound for host, port in (s.getsockname()[:2] for s in sockets)]
+        async with anyio.create_task_group() as self._services:
+            self._services.start_soon(self.deadlines.run)
+            self._services.start_soon(self._manager.run)
+            self.logbook.start(self._services)
+            self._services.start_soon(self.administration.run)
+            for running in self.groups.values():
+                self._services.start_soon(running.run)
+            if await self._managed_are_up(stop.wait):
+                async with anyio.create_task_group() as self._listeners:
+                    for frontend, sockets in zip(self.frontends, bound, strict=True):
+                        self.start_frontend(frontend, sockets)
+                    _logger.info("listening on %s", ", ".join(addresses))
+                    self.ready = True
+                    self._manager.ready(self._status)
+                    task_status.started(addresses)
+                    await stop.wait(reloads=True)
+                    await self._say_goodbye(stop.wait)
+                    await self._drain(self._listeners, stop.wait)
+            else:
+                _close(bound)
+            self._services.cancel_scope.cancel()
 
     def use_log(self, settings: LogSettings, access: AccessLog | None) -> None:
         """Take over other settings of what is written, with the access log that was prepared for them."""
@@ -195,18 +218,22 @@ class Application:
             try:
                 with self.administration.figures.counting_reload():
                     change = Reload(self, self._read())
-                    await change.run()
+                    await self.carry_out(change)
             finally:
                 self._manager.ready(self._status)
             return change.plan
+
+    async def carry_out(self, change: Reload) -> None:
+        """Do what a reload wants, whole or not at all. Raises ReloadError when nothing was changed."""
+        change.prepare()
+        await change.commit()
 
     def _bind(self) -> list[list[socket.socket]]:
         bound: list[list[socket.socket]] = []
         failures: list[tuple[FrontendSettings | AdminSettings, str]] = []
         for settings in self.config.frontends:
             try:
-                inherited = self._inherited.take(settings.name, settings.host, settings.port)
-                bound.append(inherited or open_sockets(settings.host, settings.port))
+                bound.append(self.open_listener(settings))
             except ListenError as error:
                 failures.append((settings, str(error)))
         try:

@@ -1,7 +1,8 @@
 """Assembly: a running application takes over another configuration without losing a connection.
 
-Carries out a `config.diff.Plan`. All that can fail (sockets, certificates) is done first; from then on nothing does, so
-a reload happens whole or not at all. What does not change keeps its object; who is served goes on being served.
+Carries out a `config.diff.Plan`. All that can fail (sockets, certificates) is done in `prepare`; from then on nothing
+does, so a reload happens whole or not at all, in all of several processes. What does not change keeps its object; who
+is served goes on being served.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from wsproxy.config.model import Config, FrontendSettings
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.own_answers import ErrorPageError
 from wsproxy.frontend.route import Route
-from wsproxy.net.listen import ListenError, open_sockets
+from wsproxy.net.listen import ListenError
 from wsproxy.net.tls import TlsError, client_context
 from wsproxy.running import RunningGroup
 from wsproxy.ws.control import SERVICE_RESTART
@@ -34,43 +35,33 @@ class ReloadError(Exception):
 
 
 class Reload:
-    """One reload of an application that runs."""
+    """One reload of an application that runs. sockets: those of the frontends that will listen anew, once prepared."""
 
     def __init__(self, app: Application, config: Config) -> None:
         self._app = app
         self._new = config
         self._old_settings = {settings.name: settings for settings in app.config.frontends}
-        self._sockets: dict[str, list[socket.socket]] = {}
+        self.sockets: dict[str, list[socket.socket]] = {}
+        self._frontends: dict[str, Frontend] = {}
         self._admin_sockets: list[socket.socket] | None = None
         self._access = app.logbook.access
         self.plan: Plan = make_plan(app.config, config)
 
-    async def run(self) -> None:
-        """Carry the plan out. Raises ReloadError when nothing was changed."""
-        frontends = self._prepare()
-        for line in self.plan.lines():
-            _logger.info("reload: %s", line)
-        retiring = await self._change_groups()
-        self._change_routes()
-        self._change_frontends(frontends)
-        for running in retiring:
-            self._app.services.start_soon(running.retire, self._app.shutdown_timeout_s)
-        self._app.config = self._new
-        self._app.use_log(self._new.log, self._access)
-        self._app.administration.use(self._new.admin, self._admin_sockets)
-
     # What can fail.
 
-    def _prepare(self) -> dict[str, Frontend]:
-        """Open what has to be opened; the frontends that take the place of others, or are new."""
+    def prepare(self) -> None:
+        """Open what has to be opened, and make the frontends that take the place of others, or are new.
+
+        Raises ReloadError, and has changed nothing then.
+        """
         problems: list[str] = []
-        frontends: dict[str, Frontend] = {}
+        frontends = self._frontends
         for settings in self._new.frontends:
             old = self._old_settings.get(settings.name)
             if old is not None and not needs_new_listener(old, settings):
                 continue
             try:
-                self._sockets[settings.name] = self._open(settings)
+                self.sockets[settings.name] = self._open(settings)
                 frontends[settings.name] = self._app.make_frontend(settings)
             except (ListenError, TlsError, ErrorPageError, OSError) as error:
                 problems.append(f"{settings.place}: {error}")
@@ -78,12 +69,15 @@ class Reload:
         if not problems:
             problems = self._renew_certificates(frontends)
         if problems:
-            for sockets in (*self._sockets.values(), self._admin_sockets or ()):
-                for listening in sockets:
-                    listening.close()
-            self._app.logbook.discard(self._access)
+            self.abandon()
             raise ReloadError("\n".join(problems))
-        return frontends
+
+    def abandon(self) -> None:
+        """Nothing comes of it after all."""
+        for sockets in (*self.sockets.values(), self._admin_sockets or ()):
+            for listening in sockets:
+                listening.close()
+        self._app.logbook.discard(self._access)
 
     def _prepare_for_operators(self) -> list[str]:
         """Open the admin listener and the access log, where they change; what is wrong with them."""
@@ -116,9 +110,22 @@ class Reload:
         for name, old in self._old_settings.items():
             if (old.host, old.port) == (settings.host, settings.port):
                 return [listening.dup() for listening in self._app.frontend_by_name[name].sockets]
-        return open_sockets(settings.host, settings.port)
+        return self._app.open_listener(settings)
 
     # What cannot.
+
+    async def commit(self) -> None:
+        """Carry out what was prepared."""
+        for line in self.plan.lines():
+            _logger.info("reload: %s", line)
+        retiring = await self._change_groups()
+        self._change_routes()
+        self._change_frontends(self._frontends)
+        for running in retiring:
+            self._app.services.start_soon(running.retire, self._app.shutdown_timeout_s)
+        self._app.config = self._new
+        self._app.use_log(self._new.log, self._access)
+        self._app.administration.use(self._new.admin, self._admin_sockets)
 
     async def _change_groups(self) -> list[RunningGroup]:
         """Start, change and replace groups; returns those that nobody needs any more."""
@@ -171,7 +178,7 @@ class Reload:
                 frontend = before.pop(settings.name)
                 frontend.use(settings)
             else:
-                app.start_frontend(frontend, self._sockets[settings.name])
+                app.start_frontend(frontend, self.sockets[settings.name])
             frontend.use_routes(routes)
             app.frontend_by_name[settings.name] = frontend
         app.point_redirects()
