@@ -40,6 +40,11 @@ class Failure:
     detail: str = ""  # for the log
     retry_after_s: int | None = None  # what Retry-After says
 
+    @property
+    def is_of_connection(self) -> bool:
+        """The backend could not be reached, or was lost before it answered: what a probe would meet as well."""
+        return self.retry is Retry.ELSEWHERE or (self.retry is Retry.IF_SAFE and self.status == 502)
+
 
 CLIENT_LEFT = Failure(Side.CLIENT, 499, "the client closed the connection")
 NO_BACKEND = Failure(Side.UPSTREAM, 503, "no healthy backend")

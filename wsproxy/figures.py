@@ -123,6 +123,7 @@ def backend_figures(running: RunningGroup, backend: Backend) -> BackendFigures:
         state=_state(backend),
         weight=backend.settings.weight,
         websockets=backend.leases,
+        ejections=backend.guard.ejections,
         added=running.is_added(backend.name),
         pool=_pool(backend.pool),
         health=HealthFigures(backend.up, *counts),
@@ -155,7 +156,9 @@ def _state(backend: Backend) -> BackendState:
         return "draining"
     if not backend.enabled:
         return "disabled"
-    return "up" if backend.up else "down"
+    if not backend.up:
+        return "down"
+    return "ejected" if backend.guard.ejected else "up"
 
 
 def _frontend(frontend: Frontend) -> FrontendFigures:

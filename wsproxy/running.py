@@ -107,6 +107,10 @@ class RunningGroup:
         if isinstance(target, Backend):
             await self.group.set_up(target, up)
 
+    def probed(self, target: ProbeTarget, is_good: bool) -> bool:
+        """A probe has ended: one that is ejected may be known to be reachable again."""
+        return isinstance(target, Backend) and target.guard.probed(is_good, self.settings.health.rise)
+
     async def server_ready(self, server: ServerSettings) -> None:
         """A managed server answers."""
         self.checker.add(await self.group.add(server))

@@ -36,7 +36,7 @@ class Running:
 
     def __init__(self, *servers: ServerSettings, watch: WatchSettings | None = None) -> None:
         self.deadlines = Deadlines()
-        self.group = Group("http", servers, self.deadlines, watch)
+        self.group = Group("http", servers, self.deadlines, watch or WatchSettings(outlier=None))
         self.upstreams: dict[str, UpstreamDialer] = {}
         for backend in self.group.backends.values():
             self.script(backend)

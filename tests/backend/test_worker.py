@@ -27,6 +27,7 @@ class Home:
 
     def __init__(self, upstream: UpstreamDialer, tasks: asyncio.TaskGroup, authority: Authority) -> None:
         self.name = "server1"
+        self.exchanges = 0
         self.authority = authority
         self.deadlines = Deadlines()
         self.persistence = PersistenceState()

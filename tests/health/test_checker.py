@@ -29,6 +29,10 @@ class Sink:
     def __init__(self) -> None:
         self.changes: list[tuple[str, bool, str]] = []
         self.told = anyio.Event()
+        self.suspects: set[str] = set()
+
+    def probed(self, target: ProbeTarget, is_good: bool) -> bool:
+        return target.name in self.suspects
 
     async def health_changed(self, target: ProbeTarget, up: bool, reason: str) -> None:
         self.changes.append((target.name, up, reason))
@@ -107,6 +111,22 @@ def test_all_are_probed_at_once_and_a_silent_one_delays_no_other() -> None:
             await world.clock.advance(60)
             assert len(world.probes.times("silent")) == 1
             assert 5 <= len(world.probes.times("a")) <= 8
+
+    anyio.run(main)
+
+
+def test_one_that_is_under_suspicion_is_probed_each_second() -> None:
+    async def main() -> None:
+        world = World()
+        world.checker.add(Target("a"))
+        async with world.running():
+            world.sink.suspects.add("a")
+            await world.clock.advance(20)
+            suspected = len(world.probes.times("a"))
+            world.sink.suspects.clear()
+            await world.clock.advance(20)
+            assert suspected >= 8
+            assert len(world.probes.times("a")) - suspected <= 4
 
     anyio.run(main)
 

@@ -42,6 +42,14 @@ def test_a_new_backend_is_up() -> None:
     assert VerdictState(SETTINGS).up
 
 
+def test_one_that_something_else_speaks_against_is_looked_at_soon() -> None:
+    state, rng = VerdictState(SETTINGS), Random(1)
+    state.success()
+    assert state.next_delay_s(rng) > 5
+    state.attentive = True
+    assert state.next_delay_s(rng) == 1
+
+
 def delays(probes: str, settings: HealthSettings = SETTINGS) -> list[float]:
     state, rng = VerdictState(settings), Random(1)
     found = [state.next_delay_s(rng)]

@@ -195,6 +195,7 @@ def backend_of(backend: BackendFigures) -> dict[str, Any]:
         "requests": pool.exchanges,
         "failures": sum(pool.failed.values()),
         "probes": {"good": health.good, "bad": health.bad, "flips": health.flips, "reason": health.reason},
+        "ejections": backend.ejections,
         "added": backend.added,
     }
 

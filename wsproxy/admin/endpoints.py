@@ -61,7 +61,7 @@ BACKEND: Final = full(
         "current_connections": _COUNT,
         "group": {"type": "string"},
         "name": {"type": "string"},
-        "state": {"type": "string", "enum": ["up", "down", "disabled", "draining"]},
+        "state": {"type": "string", "enum": ["up", "down", "ejected", "disabled", "draining"]},
         "weight": _COUNT,
         "websockets": _COUNT,
         "workers": _COUNT,
@@ -72,6 +72,7 @@ BACKEND: Final = full(
         "requests": _COUNT,
         "failures": _COUNT,
         "probes": full({"good": _COUNT, "bad": _COUNT, "flips": _COUNT, "reason": {"type": "string"}}),
+        "ejections": _COUNT,
         "added": _FLAG,
     }
 )

@@ -33,7 +33,7 @@ class Backend:
         position: int,
         deadlines: Deadlines,
         waiting: deque[Exchange],
-        watch: WatchSettings | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.settings = settings
         self.weight = parts_of(settings.weight)
@@ -46,7 +46,7 @@ class Backend:
         self._running = False
         self.was_chosen = True
         self.warming_since: float | None = None
-        self.guard = Guard(watch or WatchSettings())
+        self.guard = guard or Guard(WatchSettings())
         self.pool = WorkerPool(settings, deadlines, waiting, self.guard)
         self.offer = self.pool.offer  # one call less for each request
 
@@ -63,6 +63,11 @@ class Backend:
     @property
     def may_be_chosen(self) -> bool:
         """Whether it may be given anything new."""
+        return self.is_able and not self.guard.ejected
+
+    @property
+    def is_able(self) -> bool:
+        """Whether neither its health checks nor an operator are against that."""
         return self.up and self.enabled and not self.leaving
 
     @property
@@ -121,4 +126,5 @@ class Backend:
     def close(self) -> None:
         """Take nothing new and finish what is there."""
         self.leaving = True
+        self.guard.close()
         self.pool.close()

@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from wsproxy.backend.backend import Backend
+from wsproxy.backend.guard import Guard
 from wsproxy.backend.healthy import HealthyServers
 from wsproxy.balancing.policy import Policy
 from wsproxy.balancing.slow_start import step_s
@@ -22,6 +23,7 @@ from wsproxy.config.model import ServerSettings, WatchSettings
 from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
+from wsproxy.protection.outlier import may_eject
 from wsproxy.protection.retry_budget import RetryBudgetState
 
 _logger = logging.getLogger("wsproxy.backend")
@@ -65,7 +67,8 @@ class Group:
         self._is_warming = False
 
     def _make(self, settings: ServerSettings) -> Backend:
-        backend = Backend(settings, len(self.backends), self._deadlines, self.waiting, self._watch)
+        guard = Guard(self._watch, settings.name, self)
+        backend = Backend(settings, len(self.backends), self._deadlines, self.waiting, guard)
         self.backends[settings.name] = backend
         return backend
 
@@ -154,6 +157,8 @@ class Group:
 
     async def set_up(self, backend: Backend, up: bool) -> None:
         """A verdict: `backend` may be chosen from now on, or may not."""
+        if up and not backend.up:
+            backend.guard.recovered()
         backend.up = up
         await self._see_who_may_be_chosen(backend)
 
@@ -167,7 +172,10 @@ class Group:
 
     def _to_be_chosen(self) -> list[Backend]:
         """Those that may be, without the spare ones as long as there are others."""
-        able = [backend for backend in self.backends.values() if backend.may_be_chosen]
+        backends = self.backends.values()
+        able = [backend for backend in backends if backend.may_be_chosen]
+        if not able:  # rather one that fails requests than none
+            able = [backend for backend in backends if backend.is_able]
         chosen = [backend for backend in able if not backend.is_spare] or able
         for backend in self.backends.values():
             backend.pool.takes_waiting = backend in chosen
@@ -208,6 +216,21 @@ class Group:
         chosen = self._to_be_chosen()
         await self.healthy.renew(chosen)
         self._fill(chosen)
+
+    # What requests say.
+
+    def may_eject(self, guard: Guard) -> bool:
+        """Whether one more may be taken out."""
+        there = [backend for backend in self.backends.values() if backend.enabled and not backend.leaving]
+        others = [backend for backend in there if backend.guard is not guard]
+        well = sum(backend.may_be_chosen and backend.guard.is_well for backend in others)
+        return may_eject(len(there), sum(backend.guard.ejected for backend in others), well)
+
+    def guard_changed(self, guard: Guard) -> None:
+        """One is taken out, or comes back."""
+        backend = next((backend for backend in self.backends.values() if backend.guard is guard), None)
+        if backend is not None and self._tasks is not None:
+            self._tasks.start_soon(self._see_who_may_be_chosen, backend)
 
     # What an operator says.
 

@@ -66,6 +66,7 @@ class WorkerHome(Protocol):
     """What a worker asks of its pool."""
 
     name: str
+    exchanges: int
     authority: Authority
     totals: PoolTotals
     guard: Guard
@@ -159,7 +160,7 @@ class Worker:
                 failure = exchange.abandoned or failure
                 self._drop_unless_idle()
                 self._home.totals.add_failure(failure)
-                self._home.guard.failed(failure, watched_at)
+                self._home.guard.failed(failure, watched_at, self._home.exchanges)
                 exchange.fail(failure)
 
     def _drop_unless_idle(self) -> None:
@@ -229,15 +230,16 @@ class Worker:
             method = exchange.head.method
             while (response := connection.try_read_head(method)) is None:
                 await connection.stream.more()
-            if response.status < 200:
-                response = await self._pass_interim(response, connection, exchange, upload)
+            if not 200 <= response.status < 500:
+                if response.status < 200:
+                    response = await self._pass_interim(response, connection, exchange, upload)
+                if response.status == 101:
+                    self._detach(connection, exchange, response)
+                    return None
+                if response.status >= 500:
+                    self._home.guard.saw_status(response.status, self._home.exchanges)
             if stages is not None:
                 stages.enter(BODY)
-            if response.status == 101:
-                self._connection = None
-                exchange.response = response
-                exchange.upstream = connection.detach()
-                return None
             if upload is not None and not upload.done and _ends_early(response, upload, connection):
                 exchange.keep_alive = False  # say so in the head: the rest of the body is not read
             if exchange.edits:
@@ -267,6 +269,14 @@ class Worker:
                 connection.was_ended_at_once()
             self._drop()
         return None
+
+    def _detach(self, connection: UpstreamConnection, exchange: Exchange, response: ResponseHead) -> None:
+        """The connection has become a WebSocket: it is no longer the pool's."""
+        if exchange.stages is not None:
+            exchange.stages.enter(BODY)
+        self._connection = None
+        exchange.response = response
+        exchange.upstream = connection.detach()
 
     def _encode(self, exchange: Exchange) -> bytes:
         """The request's head for this backend, which may want a Host of its own."""

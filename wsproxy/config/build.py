@@ -24,6 +24,7 @@ from wsproxy.config.model import (
     HealthSettings,
     LogSettings,
     ManagedSettings,
+    OutlierSettings,
     RouteSettings,
     ServerSettings,
     WatchSettings,
@@ -36,6 +37,7 @@ from wsproxy.config.schema import (
     HEALTH,
     LOG,
     MANAGED,
+    OUTLIER,
     POOL,
     ROUTE,
     ROUTE_KINDS,
@@ -137,7 +139,7 @@ def _group(section: ParsedSection, name: str, timed: bool) -> GroupSettings:
         servers=tuple(_server(section, number) for number in sorted(section.servers)),
         template=None if managed is None else ServerSettings(name="", address=Address(), **section.fields(POOL)),
         health=_health(section),
-        watch=WatchSettings(timed=timed, **section.fields(WATCH)),
+        watch=WatchSettings(timed=timed, outlier=_outlier(section), **section.fields(WATCH)),
         managed=managed,
     )
 
@@ -159,6 +161,11 @@ def _health(section: ParsedSection) -> HealthSettings:
     if enabled is None or not enabled.value:
         fields["path"] = None  # a connect is the probe
     return HealthSettings(**fields)
+
+
+def _outlier(section: ParsedSection) -> OutlierSettings | None:
+    wanted = section.get("outlier")
+    return OutlierSettings(**section.fields(OUTLIER)) if wanted is None or wanted.value else None
 
 
 def _managed(section: ParsedSection) -> ManagedSettings | None:

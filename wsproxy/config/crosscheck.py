@@ -13,7 +13,7 @@ from wsproxy.config.admin_token import is_loopback
 from wsproxy.config.choosing import WITHOUT_WEIGHTS
 from wsproxy.config.errors import Place, Problem
 from wsproxy.config.model import Address, HeaderMatch, RouteSettings, ServerSettings
-from wsproxy.config.schema import FRONTEND, GROUP_TABLES, MANAGED, ROUTE_KINDS
+from wsproxy.config.schema import FRONTEND, GROUP_TABLES, MANAGED, OUTLIER, ROUTE_KINDS
 from wsproxy.config.sections import ParsedSection, Setting, suggestion
 
 Sections = Mapping[str, ParsedSection]
@@ -56,6 +56,7 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
             yield from _pool_sizes(section)
             yield from _upstream_tls(section)
             yield from _managed(section)
+            yield from _switched_off(section)
 
 
 def group_name(section: ParsedSection) -> str | None:
@@ -333,6 +334,15 @@ def _pool_sizes(section: ParsedSection) -> Iterator[Problem]:
         if low is not None and low.value > most:
             where = "the default" if high is None else f"line {high.key_place.line}"
             yield low.place.problem(f"min_workers = {low.value} is more than max_workers = {most} ({where})")
+
+
+def _switched_off(section: ParsedSection) -> Iterator[Problem]:
+    """What says how something is done that is not done."""
+    switch = section.get("outlier")
+    if switch is not None and not switch.value:
+        for key in OUTLIER.keys[1:]:
+            if key.name in section.settings:
+                yield section.settings[key.name].key_place.problem(f"'{key.name}' has no effect beside 'outlier = no'")
 
 
 def _managed(section: ParsedSection) -> Iterator[Problem]:

@@ -77,6 +77,16 @@ class ManagedSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OutlierSettings:
+    """Which failures of requests take a server out, and for how long at first."""
+
+    failures: int = 5  # in a row
+    rate: float | None = 0.5  # of all, within ten seconds
+    time_s: float = 30.0
+    statuses: tuple[int, ...] = (502, 503, 504)  # of answers that are failures
+
+
+@dataclass(frozen=True, slots=True)
 class WatchSettings:
     """What a group makes of how its servers answer, besides what probes say.
 
@@ -84,6 +94,7 @@ class WatchSettings:
     """
 
     slow_start_s: float | None = None
+    outlier: OutlierSettings | None = OutlierSettings()
     timed: bool = False
 
 

@@ -17,6 +17,7 @@ from wsproxy.config.access_format import ACCESS_FORMAT
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.admin_token import TOKEN
 from wsproxy.config.choosing import ALGORITHM, HASH_KEY, STICKY, STICKY_SECRET
+from wsproxy.config.failing import SHARE, STATUSES
 from wsproxy.config.limits import BYTE_RATE, OPTIONAL_DURATION, ORIGINS, RATE, SESSION_RATE, SLOW_CONSUMER
 from wsproxy.config.pages import ERROR_PAGES, VIA_NAME
 from wsproxy.config.values import (
@@ -239,6 +240,17 @@ WATCH: Final = Table(
     (Key("slow_start", DURATION, None, "time in which the share of a new or recovered server grows to its weight"),),
 )
 
+OUTLIER: Final = Table(
+    model.OutlierSettings,
+    (
+        Key("outlier", BOOLEAN, "yes", "take a server out for a while when requests to it fail", field=""),
+        Key("outlier_failures", _COUNT, "5", "failures in a row that take it out", field="failures"),
+        Key("outlier_rate", SHARE, "50%", "share of failures that does, of 20 requests in 10 s at least", field="rate"),
+        Key("outlier_time", DURATION, "30s", "for how long; longer each time, up to ten times that", field="time_s"),
+        Key("outlier_status", STATUSES, "502 503 504", "answers that are failures", field="statuses"),
+    ),
+)
+
 MANAGED: Final = Table(
     model.ManagedSettings,
     (
@@ -325,7 +337,7 @@ LOG: Final = Table(
     ),
 )
 
-GROUP_TABLES: Final = (POOL, UPSTREAM_TLS, HEALTH, WATCH, MANAGED, DISCOVERY, SCALING)
+GROUP_TABLES: Final = (POOL, UPSTREAM_TLS, HEALTH, WATCH, OUTLIER, MANAGED, DISCOVERY, SCALING)
 """What describes the servers together; these keys may stand in a route that has servers of its own."""
 
 SECTIONS: Final = (

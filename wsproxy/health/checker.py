@@ -43,6 +43,9 @@ class HealthSink(Protocol):
     async def health_changed(self, target: ProbeTarget, up: bool, reason: str) -> None:
         """A target has gone down (why) or come back. Until the first call a target counts as up."""
 
+    def probed(self, target: ProbeTarget, is_good: bool) -> bool:
+        """A probe has ended; True when the next one is to come soon."""
+
 
 class ProbeRecord:
     """What the probes of one target have said. flips: changes of the verdict. reason: of the last bad probe, or ""."""
@@ -114,6 +117,7 @@ class HealthChecker:
                     log.warning("%s cannot be probed: %s", target.name, error)
                 else:
                     record.add(reason)
+                    state.attentive = self._sink.probed(target, reason is None)
                     changed = state.success() if reason is None else state.failure()
                     if changed is not None:
                         record.flips += 1

@@ -19,15 +19,19 @@ JITTER: Final = 0.2
 
 
 class VerdictState:
-    """The state of one backend as its probes tell it. A new one is up: it serves before its first probe ends."""
+    """The state of one backend as its probes tell it. A new one is up: it serves before its first probe ends.
 
-    __slots__ = ("_run", "_settings", "_settled", "up")
+    attentive: something else than probes speaks against it, so it is looked at as often as one that is down.
+    """
+
+    __slots__ = ("_run", "_settings", "_settled", "attentive", "up")
 
     def __init__(self, settings: HealthSettings) -> None:
         self._settings = settings
         self._settled = False  # nothing is known of a new backend until a success, or `fall` failures
         self._run = 0  # probes in a row that spoke against the present state
         self.up = True
+        self.attentive = False
 
     def success(self) -> bool | None:
         """Take a good probe: True when that brings the backend up, None when it changes nothing."""
@@ -47,7 +51,7 @@ class VerdictState:
     def next_delay_s(self, rng: Random) -> float:
         """Seconds until the next probe."""
         interval_s = self._settings.interval_s
-        if self.up and self._settled:
+        if self.up and self._settled and not self.attentive:
             return interval_s * rng.uniform(1 - JITTER, 1 + JITTER)
         return min(interval_s, ATTENTIVE_S)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -24,11 +24,11 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from wsproxy.observe.histogram import BOUNDS_S, NO_DURATIONS, Durations
-from wsproxy.observe.snapshot import BackendFigures, RouteFigures, Snapshot
+from wsproxy.observe.snapshot import BackendFigures, BackendState, RouteFigures, Snapshot
 
 _BOUNDS: Final = (*map(floatToGoString, BOUNDS_S), "+Inf")
 _BACKEND: Final = ("group", "backend")
-_STATES: Final = ("up", "down", "disabled", "draining")
+_STATES: Final = get_args(BackendState)
 
 Labels = tuple[str, ...]
 Values = Iterable[tuple[Labels, float]]
@@ -149,6 +149,7 @@ _POOL: Final[tuple[Row, ...]] = (
     ("summary", "connect_seconds", "pool.connect", "Time to open a connection."),
     ("gauge", "healthy", "health.up", "1 if its health checks say so."),
     ("counter", "health_flips", "health.flips", "Changes between healthy and not."),
+    ("counter", "ejections", "ejections", "Times it was taken out for failing requests."),
 )
 
 _WEBSOCKET: Final[tuple[Row, ...]] = (

@@ -13,8 +13,9 @@ from typing import Literal
 
 from wsproxy.observe.histogram import NO_DURATIONS, Durations
 
-BackendState = Literal["up", "down", "disabled", "draining"]
-"""`up` and `down` are the health checks' word on an enabled backend; `disabled` and `draining` an operator's."""
+BackendState = Literal["up", "down", "ejected", "disabled", "draining"]
+"""`up` and `down` are the health checks' word on an enabled backend; `ejected` is what requests say of one that is
+up; `disabled` and `draining` are an operator's."""
 
 Phase = Literal["starting", "running", "stopping"]
 
@@ -124,7 +125,7 @@ class HealthFigures:
 class BackendFigures:
     """One backend. url: as a person would write it. websockets: the relays that hold a lease on it now.
 
-    added: by an operator at run time, so not in the file.
+    ejections: how often it was taken out for failing requests. added: by an operator at run time, so not in the file.
     """
 
     group: str
@@ -133,6 +134,7 @@ class BackendFigures:
     state: BackendState = "up"
     weight: int = 1
     websockets: int = 0
+    ejections: int = 0
     added: bool = False
     pool: PoolFigures = PoolFigures()
     health: HealthFigures = HealthFigures()
