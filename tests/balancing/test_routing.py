@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import SupportsIndex
+
 import pytest
 
 from wsproxy.balancing.routing import RouteTable
@@ -10,12 +13,15 @@ from wsproxy.config.model import HeaderMatch, RouteSettings
 FIELDS = b"Host: example.test\r\nX-Version: 2\r\nAccept: a\r\nAccept: b\r\n"
 
 
+settings = partial(RouteSettings, name="http", kind="http", group="g")
+
+
 def table(*routes: tuple[str, str | None, tuple[HeaderMatch, ...]]) -> RouteTable[str]:
     """Routes of (path prefix, host, header fields), each standing for its own text."""
     return RouteTable(
         [
             (
-                RouteSettings(name="http", kind="http", group="g", path_prefix=prefix, host=host, headers=headers),
+                settings(path_prefix=prefix, hosts=(host,) if host else (), headers=headers),
                 f"{host or ''}{prefix}" + "".join(f" {match.name}={match.value}" for match in headers),
             )
             for prefix, host, headers in routes
@@ -53,7 +59,7 @@ def paths(*prefixes: str) -> RouteTable[str]:
     ],
 )
 def test_path(prefixes: tuple[str, ...], path: str, expected: str | None) -> None:
-    assert paths(*prefixes).match(b"example.test", path, FIELDS) == expected
+    assert paths(*prefixes).match(b"GET", b"example.test", path, FIELDS) == expected
 
 
 HOSTS = table(
@@ -88,11 +94,11 @@ HOSTS = table(
     ],
 )
 def test_host(authority: bytes, path: str, expected: str) -> None:
-    assert HOSTS.match(authority, path, FIELDS) == expected
+    assert HOSTS.match(b"GET", authority, path, FIELDS) == expected
 
 
 def test_a_table_of_named_hosts_leaves_the_others_out() -> None:
-    assert table(("/", "example.test", ())).match(b"other.test", "/", FIELDS) is None
+    assert table(("/", "example.test", ())).match(b"GET", b"other.test", "/", FIELDS) is None
 
 
 ANY_VERSION = HeaderMatch("X-Version")
@@ -116,4 +122,133 @@ VERSION_2, VERSION_3 = (HeaderMatch("x-version", value) for value in "23")
     ],
 )
 def test_header(routes: list[tuple[str, str | None, tuple[HeaderMatch, ...]]], expected: str | None) -> None:
-    assert table(*routes).match(b"example.test", "/long/path", FIELDS) == expected
+    assert table(*routes).match(b"GET", b"example.test", "/long/path", FIELDS) == expected
+
+
+def by_method(*routes: tuple[str, tuple[str, ...]]) -> RouteTable[str]:
+    return RouteTable(
+        [
+            (settings(path_prefix=prefix, methods=methods), f"{prefix} {' '.join(methods)}".rstrip())
+            for prefix, methods in routes
+        ]
+    )
+
+
+METHODS = by_method(
+    ("/", ()), ("/a", ("GET", "PUT")), ("/a", ("POST",)), ("/a/b", ("DELETE",)), ("/h", ("GET",)), ("/h", ("HEAD",))
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        (b"GET", "/a", "/a GET PUT"),
+        (b"PUT", "/a/x", "/a GET PUT"),
+        (b"HEAD", "/a", "/a GET PUT"),  # GET stands for HEAD
+        (b"HEAD", "/h", "/h HEAD"),  # unless a route asks for it
+        (b"POST", "/a", "/a POST"),
+        (b"DELETE", "/a", "/"),  # no route of this path: that of the shorter one
+        (b"DELETE", "/a/b/c", "/a/b DELETE"),
+        (b"POST", "/a/b/c", "/a POST"),
+        (b"get", "/a", "/"),  # methods are case-sensitive
+        (b"BREW", "/", "/"),
+        (b"OPTIONS", "*", "/"),
+    ],
+)
+def test_method(method: bytes, path: str, expected: str) -> None:
+    assert METHODS.match(method, b"example.test", path, FIELDS) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/a", [b"GET", b"HEAD", b"POST", b"PUT"]),
+        ("/a/b", [b"DELETE", b"GET", b"HEAD", b"POST", b"PUT"]),
+        ("/other", []),
+    ],
+)
+def test_methods_there_would_be_a_route_for(path: str, allowed: list[bytes]) -> None:
+    routes = by_method(("/a", ("GET", "PUT")), ("/a", ("POST",)), ("/a/b", ("DELETE",)))
+    assert routes.match(b"BREW", b"example.test", path, FIELDS) is None
+    assert routes.methods(b"example.test", path, FIELDS) == allowed
+
+
+def test_only_route_asks_for_its_method_too() -> None:
+    assert by_method(("/", ("POST",))).match(b"GET", b"", "/", FIELDS) is None
+
+
+def test_route_of_several_hosts() -> None:
+    routes = RouteTable([(settings(hosts=("a.test", "*.b.test")), "both")])
+    found = [routes.match(b"GET", host, "/", FIELDS) for host in (b"a.test", b"x.b.test", b"b.test")]
+    assert found == ["both", "both", None]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (b"X-A: 1\r\nX-B: 2\r\n", "1 2"),
+        (b"X-A: 1\r\nX-B: 3\r\n", "1 3"),
+        (b"X-A: 2\r\nX-B: 2\r\n", "any"),
+        (b"X-A: 1\r\n", "any"),
+        (b"X-A: 0\r\nX-A: 1\r\nX-B: 9\r\nX-B: 3\r\n", "1 3"),  # one of several lines of each
+        (b"", None),
+    ],
+)
+def test_routes_that_differ_in_the_values_of_fields(fields: bytes, expected: str | None) -> None:
+    def route(*matches: HeaderMatch) -> RouteSettings:
+        return settings(headers=matches)
+
+    routes = RouteTable(
+        [
+            (route(HeaderMatch("x-a")), "any"),
+            (route(HeaderMatch("x-a", "1"), HeaderMatch("x-b", "2")), "1 2"),
+            (route(HeaderMatch("x-b", "3"), HeaderMatch("x-a", "1")), "1 3"),
+        ]
+    )
+    assert routes.match(b"GET", b"", "/", fields) == expected
+
+
+def test_certain_value_is_asked_before_any_value() -> None:
+    routes = RouteTable([(settings(headers=(ANY_VERSION,)), "any"), (settings(headers=(VERSION_2,)), "2")])
+    assert routes.match(b"GET", b"", "/", FIELDS) == "2"
+
+
+class CountedText(str):
+    """A path that counts what is cut out of it."""
+
+    cuts = 0
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        CountedText.cuts += 1
+        return super().__getitem__(key)
+
+
+def test_look_up_costs_the_same_for_a_thousand_routes_and_a_path_of_a_thousand_slashes() -> None:
+    routes = RouteTable(
+        [
+            (settings(hosts=(f"h{n % 10}.test",), path_prefix=f"/s{n}/t", methods=(method,), headers=headers), n)
+            for n in range(1000)
+            for method in ("GET", "POST")
+            for headers in ((), (HeaderMatch("x-tenant", f"t{n}"),))
+        ]
+    )
+    fields = b"Host: h7.test\r\nX-Tenant: t997\r\n"
+    CountedText.cuts = 0
+    assert routes.match(b"POST", b"h7.test", CountedText("/s997/t/u"), fields) == 997
+    assert CountedText.cuts < 10
+    CountedText.cuts = 0
+    assert routes.match(b"POST", b"h7.test", CountedText("/a" * 4000), fields) is None
+    assert CountedText.cuts < 50
+
+
+def test_fields_repeated_a_hundred_times_lead_into_no_maze() -> None:
+    names = ("a", "b", "c", "d")
+    routes = RouteTable([(settings(headers=tuple(HeaderMatch(name, "1") for name in names)), "found")])
+    fields = b"".join(b"%b: %d\r\n" % (name.encode(), n) for name in names for n in range(25))
+    assert routes.match(b"GET", b"", "/", fields) == "found"
+
+
+def test_host_longer_than_any_name_is_any_host() -> None:
+    routes = RouteTable([(settings(hosts=("*.test",)), "named"), (settings(), "any")])
+    assert routes.match(b"GET", b"a." * 120 + b"test", "/", b"") == "named"
+    assert routes.match(b"GET", b"a." * 4000 + b"test", "/", b"") == "any"

@@ -161,7 +161,7 @@ def test_every_available_key() -> None:
             group="app",
             frontend="frontend:web",
             path_prefix="/api",
-            host="*.example.org",
+            hosts=("*.example.org",),
             headers=(HeaderMatch("x-version", "2"), HeaderMatch("x-any")),
             algorithm="round-robin",
             queue_timeout_s=1.0,

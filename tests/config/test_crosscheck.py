@@ -58,6 +58,14 @@ def test_the_file_and_its_listeners(text: str, expected: list[str]) -> None:
             ["6:1: [http:b] matches the same requests as [http:a] (line 3)"],
         ),
         (
+            "[http:a]\nmethod=GET, PUT\nserver1=a:1\n[http:b]\nmethod=POST PUT GET\nserver1=b:1\n[http:c]\nserver1=c:1",
+            ["6:1: [http:b] matches the same requests as [http:a] (line 3)"],
+        ),
+        (
+            "[http:a]\nhost = a.x, b.x\nserver1 = a:1\n[http:b]\nhost = b.x\n  c.x\nserver1 = b:1",
+            ["6:1: [http:b] matches the same requests as [http:a] (line 3)"],
+        ),
+        (
             _HTTP + "[http:b]\nserver1 = b:1\nhost = ?",
             ["7:8: '?' is not a host name (write chat.example.org or *.example.org, without a port)"],
         ),

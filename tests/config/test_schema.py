@@ -21,6 +21,7 @@ from wsproxy.config.schema import SECTIONS, Key, SectionKind, Table
 _TABLES = (
     schema.FRONTEND,
     schema.ROUTE,
+    schema.HTTP_ROUTE,
     schema.WEBSOCKET,
     schema.POOL,
     schema.SERVER,

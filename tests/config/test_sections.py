@@ -91,7 +91,7 @@ def test_settings_know_their_values_and_places() -> None:
     host, most = section.get("host"), section.server_get(2, "max_workers")
     assert problems == ["a.ini:5:23: 0 is out of range (1 to 10000)"]
     assert host is not None
-    assert (host.value, host.place.line, host.place.column, host.key_place.line) == ("a.org", 3, 4, 2)
+    assert (host.value, host.place.line, host.place.column, host.key_place.line) == (("a.org",), 3, 4, 2)
     assert most is None
     assert section.get("retries") is None
 

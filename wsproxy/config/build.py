@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from wsproxy.config import reader, sections
 from wsproxy.config.choosing import MEASURING
-from wsproxy.config.crosscheck import Sections, check, frontend_name, group_name, server_name
+from wsproxy.config.crosscheck import Sections, check, group_name, server_name
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
     Address,
@@ -31,10 +31,12 @@ from wsproxy.config.model import (
     WebSocketSettings,
 )
 from wsproxy.config.pages import media_type
+from wsproxy.config.route_checks import frontend_name
 from wsproxy.config.schema import (
     ADMIN,
     FRONTEND,
     HEALTH,
+    HTTP_ROUTE,
     LOG,
     MANAGED,
     OUTLIER,
@@ -118,6 +120,7 @@ def _route(section: ParsedSection, parsed: Sections) -> RouteSettings:
         frontend=None if frontend is None else frontend_name(frontend.value, parsed),
         websocket=WebSocketSettings(**section.fields(WEBSOCKET)) if is_websocket else WebSocketSettings(),
         **section.fields(ROUTE),
+        **({} if is_websocket else section.fields(HTTP_ROUTE)),
     )
 
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 from wsproxy.config.admin_token import is_loopback
 from wsproxy.config.choosing import WITHOUT_WEIGHTS
 from wsproxy.config.errors import Place, Problem
-from wsproxy.config.model import Address, HeaderMatch, RouteSettings, ServerSettings
+from wsproxy.config.model import Address, RouteSettings, ServerSettings
+from wsproxy.config.route_checks import check_routes
 from wsproxy.config.schema import FRONTEND, GROUP_TABLES, MANAGED, OUTLIER, ROUTE_KINDS
 from wsproxy.config.sections import ParsedSection, Setting, suggestion
 
@@ -23,7 +24,6 @@ _GROUP_KEYS: Final = frozenset(key.name for table in GROUP_TABLES for key in tab
 _MANAGED_KEYS: Final = tuple(key.name for key in MANAGED.keys if key.available and key.name != "command")
 _DEFAULT_MAX_WORKERS: Final = ServerSettings("", Address()).max_workers
 _DEFAULT_ALGORITHM: Final = RouteSettings("", "http", "").algorithm
-_DEFAULT_PATH_PREFIX: Final = RouteSettings("", "http", "").path_prefix
 
 
 def check(sections: Sections, source: str) -> Iterator[Problem]:
@@ -38,13 +38,12 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
         yield from _proxy_protocol(section)
     if (admin := sections.get("admin")) is not None:
         yield from _admin(admin)
-    yield from _matches(sections)
+    yield from check_routes(sections)
     yield from _weights(sections)
     for section in sections.values():
         if section.kind.name == "frontend":
             yield from _error_pages(section)
         if section.kind.name in ROUTE_KINDS:
-            yield from _route_frontend(section, sections)
             yield from _route_group(section, sections)
             yield from _inspected_relay(section)
             yield from _choosing(section)
@@ -65,12 +64,6 @@ def group_name(section: ParsedSection) -> str | None:
         return section.name.partition(":")[2]
     owns_servers = bool(section.servers) or "command" in section.settings
     return section.name if section.kind.server_keys and owns_servers else None
-
-
-def frontend_name(written: str, sections: Sections) -> str | None:
-    """The frontend section that a route's `frontend = NAME` means: `[frontend:NAME]`, or the section so named."""
-    names = [name for name in (f"frontend:{written}", written) if name in sections]
-    return names[0] if names and sections[names[0]].kind.name == "frontend" else None
 
 
 def server_name(section: ParsedSection, number: int) -> str:
@@ -169,38 +162,6 @@ def _upstream_tls(section: ParsedSection) -> Iterator[Problem]:
         verify, authorities = settings.get("tls_verify"), settings.get("tls_ca")
         if has_effect and authorities is not None and verify is not None and verify.valid and not verify.value:
             yield authorities.key_place.problem("'tls_ca' has no effect beside 'tls_verify = no'")
-
-
-def _matches(sections: Sections) -> Iterator[Problem]:
-    """Two routes of a kind that match the same requests: the second would never be reached."""
-    seen: dict[tuple[Any, ...], ParsedSection] = {}
-    for section in sections.values():
-        if section.kind.name not in ROUTE_KINDS:
-            continue
-        written = {key: section.get(key) for key in ("frontend", "host", "path_prefix", "header")}
-        if any(key in section.settings and setting is None for key, setting in written.items()):
-            continue
-        values = {key: setting.value for key, setting in written.items() if setting is not None}
-        headers: tuple[HeaderMatch, ...] = values.get("header", ())
-        match = (
-            section.kind.name,
-            frontend_name(values["frontend"], sections) if "frontend" in values else None,
-            values.get("host"),
-            values.get("path_prefix", _DEFAULT_PATH_PREFIX),
-            frozenset(headers),
-        )
-        first = seen.setdefault(match, section)
-        if first is not section:
-            where = f"[{first.name}] (line {first.place.line})"
-            yield section.place.problem(f"[{section.name}] matches the same requests as {where}")
-
-
-def _route_frontend(route: ParsedSection, sections: Sections) -> Iterator[Problem]:
-    frontend = route.get("frontend")
-    if frontend is None or frontend_name(frontend.value, sections) is not None:
-        return
-    known = [name.removeprefix("frontend:") for name, section in sections.items() if section.kind.name == "frontend"]
-    yield frontend.place.problem(f"there is no [frontend:{frontend.value}]{suggestion(frontend.value, known)}")
 
 
 def _inspected_relay(route: ParsedSection) -> Iterator[Problem]:

@@ -222,7 +222,8 @@ class RouteSettings:
     group: str  # a GroupSettings name
     frontend: str | None = None  # None: every frontend
     path_prefix: str = "/"
-    host: str | None = None  # exact, or "*.example.org"
+    hosts: tuple[str, ...] = ()  # exact, or "*.example.org"; none named: all
+    methods: tuple[str, ...] = ()  # none named: all; GET stands for HEAD too
     headers: tuple[HeaderMatch, ...] = ()
     algorithm: str = "random"
     hash_key: RequestKey | None = None  # of algorithm hash

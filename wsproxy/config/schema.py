@@ -24,8 +24,9 @@ from wsproxy.config.values import (
     BOOLEAN,
     DURATION,
     HEADER_MATCHES,
-    HOST_PATTERN,
+    HOST_PATTERNS,
     LOG_TARGET,
+    METHODS,
     PATH,
     PATHS,
     PROBE_TARGET,
@@ -138,7 +139,7 @@ ROUTE: Final = Table(
     model.RouteSettings,
     (
         Key("path_prefix", URL_PATH, "/", "matches requests whose path begins so"),
-        Key("host", HOST_PATTERN, None, "matches requests to this host"),
+        Key("host", HOST_PATTERNS, None, "matches requests to these hosts", field="hosts"),
         Key("header", HEADER_MATCHES, None, "matches requests with these fields", field="headers"),
         Key("frontend", SECTION_NAME, None, "matches requests of this frontend", field=""),
         Key("strip_prefix", BOOLEAN, "no", "take path_prefix off the forwarded path", LATER),
@@ -165,6 +166,13 @@ ROUTE: Final = Table(
         Key("breaker_open", DURATION, None, "how long the breaker stays open", LATER),
         Key("breaker_trials", _COUNT, None, "requests let through to try a server again", LATER),
         Key("cache", BOOLEAN, "no", "keep answers in the cache", LATER),
+    ),
+)
+
+HTTP_ROUTE: Final = Table(
+    model.RouteSettings,
+    (
+        Key("method", METHODS, None, "matches requests with these methods; GET stands for HEAD too", field="methods"),
     ),
 )
 
@@ -345,7 +353,7 @@ SECTIONS: Final = (
     SectionKind(
         "http",
         "a route for HTTP requests; without NAME the default route",
-        (ROUTE, *GROUP_TABLES),
+        (ROUTE, HTTP_ROUTE, *GROUP_TABLES),
         may_be_named=True,
         server_keys=SERVER.keys,
     ),

@@ -188,6 +188,20 @@ def _host_pattern(written: str) -> str:
     return host
 
 
+def _host_patterns(written: str) -> tuple[str, ...]:
+    return tuple(_host_pattern(word) for word in written.replace(",", " ").split())
+
+
+def _methods(written: str) -> tuple[str, ...]:
+    methods = tuple(word.upper() for word in written.replace(",", " ").split())
+    for method in methods:
+        if _TOKEN.fullmatch(method) is None:
+            raise ValueError(f"'{method}' is not a method (write GET, POST)")
+        if method == "CONNECT":
+            raise ValueError("CONNECT is never served (a reverse proxy opens no tunnels)")
+    return methods
+
+
 def _header_match(written: str) -> tuple[HeaderMatch]:
     name, colon, value = (part.strip() for part in written.partition(":"))
     if _TOKEN.fullmatch(name) is None:
@@ -236,7 +250,8 @@ SECTION_NAME: Final = Parser("NAME", _section_name)
 SERVER_NAME: Final = Parser("name", _server_name)
 URL_PATH: Final = Parser("/path", url_path)
 PROBE_TARGET: Final = Parser("/path", _probe_target)
-HOST_PATTERN: Final = Parser("host | *.domain", _host_pattern)
+HOST_PATTERNS: Final = Parser("hosts, each name | *.domain", _host_patterns, many=True)
+METHODS: Final = Parser("methods", _methods, many=True)
 HEADER_MATCHES: Final = Parser("Name: value, one a line", _header_match, many=True)
 VARIABLES: Final = Parser("NAME=value, one a line", _variable, many=True)
 WORDS: Final = Parser("words, as a shell splits them", _words, many=True)

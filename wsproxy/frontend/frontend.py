@@ -150,11 +150,12 @@ class Frontend:
     def route(self, head: RequestHead) -> Route:
         """The route of a request.
 
-        Raises MalformedRequestError: 404 when there is none, or what a handshake lacks; HttpsRequiredError.
+        Raises MalformedRequestError: 404 when there is none, 405 when there is one for other methods, or what a
+        handshake lacks; HttpsRequiredError.
         """
         path = normal_path(head.target)
         if head.upgrade:
-            route = self.websocket_routes.match(head.authority, path, head.fields)
+            route = self.websocket_routes.match(head.method, head.authority, path, head.fields)
             if route is not None:
                 if (refusal := check_request(head)) is not None:
                     if route.relays is not None:
@@ -162,10 +163,13 @@ class Frontend:
                     raise MalformedRequestError(refusal.status, refusal.message)
                 return route
             head.upgrade = b""  # not a WebSocket here: an ordinary request, now and whenever it is repeated
-        route = self.http_routes.match(head.authority, path, head.fields)
+        route = self.http_routes.match(head.method, head.authority, path, head.fields)
         if route is None:
             if self.https_port is not None:
                 raise https_required(head, self.https_port)
+            allowed = b", ".join(self.http_routes.methods(head.authority, path, head.fields))
+            if allowed:
+                raise MalformedRequestError(405, "not with this method", b"Allow: %b\r\n" % allowed)
             raise MalformedRequestError(404, "no route for this request")
         return route
 

@@ -116,7 +116,7 @@ class ClientSession:
                     self._requests += 1
                     exchange = self._make_exchange(head, route)
                 except MalformedRequestError as error:
-                    if await self._refuse(error.status, str(error), head):
+                    if await self._refuse(error.status, str(error), head, error.fields):
                         continue
                     return None
                 except HttpsRequiredError as error:
@@ -348,7 +348,7 @@ class ClientSession:
         request_id = self.identity.request_id(head)
         self._requests += 1
         over = frontend.stopping or self._requests >= frontend.settings.keepalive_requests
-        keep_alive = status == 404 and head is not None and head.keep_alive and not head.length and not over
+        keep_alive = status in (404, 405) and head is not None and head.keep_alive and not head.length and not over
         reply = frontend.answers.error(status, message, request_id, head, close=not keep_alive, fields=fields)
         self._stream.write(reply)
         if frontend.access is not None:

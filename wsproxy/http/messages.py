@@ -167,11 +167,15 @@ class HeadLimits:
 
 
 class MalformedRequestError(Exception):
-    """A request that is refused; `status` is the answer, str() a short reason that may be shown to the client."""
+    """A request that is refused; `status` is the answer, str() a short reason that may be shown to the client.
 
-    def __init__(self, status: int, reason: str) -> None:
+    fields: more lines that the answer's head has to have.
+    """
+
+    def __init__(self, status: int, reason: str, fields: bytes = b"") -> None:
         super().__init__(reason)
         self.status = status
+        self.fields = fields
 
 
 class MalformedResponseError(Exception):

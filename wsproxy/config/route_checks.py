@@ -1,0 +1,70 @@
+"""What a route's own keys must say of each other, and which requests two routes may not both match.
+
+Pure. Part of `crosscheck`, with its rule: a setting that was refused already is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any, Final
+
+from wsproxy.config.errors import Problem
+from wsproxy.config.model import HeaderMatch, RouteSettings
+from wsproxy.config.schema import ROUTE_KINDS
+from wsproxy.config.sections import ParsedSection, suggestion
+
+Sections = Mapping[str, ParsedSection]
+
+_MATCHING: Final = ("frontend", "host", "path_prefix", "header", "method")
+_DEFAULT_PATH_PREFIX: Final = RouteSettings("", "http", "").path_prefix
+
+
+def check_routes(sections: Sections) -> Iterator[Problem]:
+    """Every problem of routes that has nothing to do with their servers."""
+    yield from _matches(sections)
+    for section in sections.values():
+        if section.kind.name in ROUTE_KINDS:
+            yield from _route_frontend(section, sections)
+
+
+def frontend_name(written: str, sections: Sections) -> str | None:
+    """The frontend section that a route's `frontend = NAME` means: `[frontend:NAME]`, or the section so named."""
+    names = [name for name in (f"frontend:{written}", written) if name in sections]
+    return names[0] if names and sections[names[0]].kind.name == "frontend" else None
+
+
+def _matches(sections: Sections) -> Iterator[Problem]:
+    """Two routes of a kind that match the same requests: which one gets them would be chance."""
+    seen: dict[tuple[Any, ...], ParsedSection] = {}
+    for section in sections.values():
+        if section.kind.name not in ROUTE_KINDS:
+            continue
+        written = {key: section.get(key) for key in _MATCHING}
+        if any(key in section.settings and setting is None for key, setting in written.items()):
+            continue
+        values = {key: setting.value for key, setting in written.items() if setting is not None}
+        headers: tuple[HeaderMatch, ...] = values.get("header", ())
+        told: set[str] = set()
+        for host, method in product(values.get("host") or (None,), values.get("method") or (None,)):
+            match = (
+                section.kind.name,
+                frontend_name(values["frontend"], sections) if "frontend" in values else None,
+                host,
+                values.get("path_prefix", _DEFAULT_PATH_PREFIX),
+                frozenset(headers),
+                method,
+            )
+            first = seen.setdefault(match, section)
+            if first is not section and first.name not in told:
+                told.add(first.name)
+                where = f"[{first.name}] (line {first.place.line})"
+                yield section.place.problem(f"[{section.name}] matches the same requests as {where}")
+
+
+def _route_frontend(route: ParsedSection, sections: Sections) -> Iterator[Problem]:
+    frontend = route.get("frontend")
+    if frontend is None or frontend_name(frontend.value, sections) is not None:
+        return
+    known = [name.removeprefix("frontend:") for name, section in sections.items() if section.kind.name == "frontend"]
+    yield frontend.place.problem(f"there is no [frontend:{frontend.value}]{suggestion(frontend.value, known)}")
