@@ -18,6 +18,7 @@ from tests.integration.websocket_pair import frames_until_end, relays_of
 from tests.integration.websocket_wire import (
     CONTINUATION,
     PING,
+    PONG,
     TEXT,
     accept,
     acceptance,
@@ -294,11 +295,62 @@ async def test_a_goodbye_that_is_not_answered_waits_no_longer_than_a_close() -> 
             await replace(running, old, new)
             await client.send(frame(CONTINUATION, b"b", masked=True))  # only now may the backend be left
             assert await receive_frame(accepted[0]) == (CONTINUATION, b"b")
-            assert await receive_frame(accepted[0]) == closing(1001)
+            assert (await receive_frame(accepted[0]))[0] == PING, "whether it has read all that"
+            assert await receive_frame(accepted[0]) == closing(1001), "it does not say"
             (relay,) = relays_of(running).open
             relay.expire()  # what the clock does ten seconds later
             await talk(client, b"new")
         released.set()
+
+
+@in_loop
+async def test_a_backend_that_drains_may_answer_what_it_was_sent_before() -> None:
+    drained = asyncio.Event()
+
+    async def slow(wire: Wire) -> None:
+        await wire.send(acceptance((await wire.request()).head))
+        message = await receive_frame(wire)
+        await drained.wait()
+        ping = await receive_frame(wire)
+        await wire.send(frame(*message), frame(PONG, ping[1]))
+        assert await receive_frame(wire) == closing(1001)  # a server of this kind answers nothing behind a Close
+        await wire.send(close(1001))
+
+    async with (
+        RawServer(slow) as old,
+        RawServer(echo) as new,
+        proxy(route(old)) as running,
+        await open_websocket(running.port) as client,
+    ):
+        await client.send(frame(TEXT, b"one", masked=True))
+        await eventually(lambda: relays_of(running).totals.traffic(relays_of(running).open)[0].messages == 1)
+        await replace(running, old, new)
+        drained.set()
+        assert await receive_frame(client) == (TEXT, b"one")
+        await talk(client, b"two")
+
+
+@in_loop
+async def test_a_conversation_that_ends_while_its_backend_drains_ends() -> None:
+    async def kicks(wire: Wire) -> None:
+        await wire.send(acceptance((await wire.request()).head))
+        assert (await receive_frame(wire))[0] == PING
+        await wire.send(close(4000, b"kicked"))
+        assert await receive_frame(wire) == closing(4000)
+
+    async with (
+        RawServer(kicks) as old,
+        RawServer(echo) as new,
+        proxy(route(old)) as running,
+        await open_websocket(running.port) as client,
+    ):
+        await eventually(lambda: running.relays == 1)
+        await replace(running, old, new)
+        assert await receive_frame(client) == (8, (4000).to_bytes(2, "big") + b"kicked")
+        await client.send(close(4000, masked=True))
+        assert await client.rest() == b""
+        await eventually(lambda: running.relays == 0)
+        assert new.opened == 0
 
 
 @pytest.mark.parametrize("keeps_window", [True, False], ids=["server keeps its window", "server empties its window"])

@@ -43,6 +43,13 @@ ANY_CODE: Final = range(65536)
 PAUSE_S: Final = 0.2
 """Between two attempts of one session: a backend that restarts takes about a second."""
 
+ANSWER_S: Final = 0.1
+"""Between the last message to a backend that drains and our goodbye: servers answer a Close before all else, and what
+they have not answered by then is lost. Most answer within a few milliseconds."""
+
+ANSWER_LOOKS: Final = 10
+"""So many times longer for one that does not even answer a ping: it is busy, and has not read the message yet."""
+
 SETTLED_S: Final = 1.0
 """A backend that goes sooner than this was none to go to: the next attempt waits, so that no session spins."""
 
@@ -121,7 +128,7 @@ class Resumption:
 class ReconnectingRelay(Relay):
     """One WebSocket pair whose upstream may change."""
 
-    __slots__ = ("_first", "_leaving", "_resumed_at", "_switch", "resumption")
+    __slots__ = ("_first", "_has_parted", "_leaving", "_resumed_at", "_switch", "resumption")
 
     resumption: Resumption
 
@@ -130,6 +137,7 @@ class ReconnectingRelay(Relay):
         self.resumption = resumption
         self._switch: asyncio.Future[bool] | None = None  # while the upstream changes: whether it could be
         self._leaving = False  # the backend is to be left, for it drains
+        self._has_parted = False  # and has had our Close
         self._resumed_at = 0.0
         settings = self._owner.settings
         self._first = ReplayState(settings.replay_messages, settings.reconnect_buffer_bytes)
@@ -208,16 +216,43 @@ class ReconnectingRelay(Relay):
             self.begin_close(client_code)
 
     def _leave_upstream(self) -> None:
-        """Say goodbye to the backend as soon as neither side is inside a message; the client is read no more."""
+        """As soon as neither side is inside a message the client is read no more; a little later we say goodbye."""
         if self._switch is None and self._may_resume() and not self._upstream.closed:
             self._pause()
-            self.state.upstream.parting_codes = ANY_CODE  # whatever the answer to ours
-            self._upstream.write(self.state.parting_close())
             self._expire_in(CLOSE_TIMEOUT_S)
+            expected = self.state.upstream.pongs_swallowed + self._ask_for_life()
+            self._client.loop.call_later(ANSWER_S, self._part, self._upstream, expected, ANSWER_LOOKS)
+
+    def _ask_for_life(self) -> bool:
+        """Ping the backend, where the route pings at all; a peer may answer only the latest, so not over another's."""
+        state, life = self.state, self._upstream_life
+        if self._owner.settings.ping_interval_s is None or state.upstream_owes_pong():
+            return False
+        frame = state.ping_upstream(life.payload)
+        self._ping(self._upstream, life, frame)
+        return bool(frame)
+
+    def _part(self, upstream: Stream, pongs: int, looks: int) -> None:
+        """Say goodbye to this backend, if nothing has happened meanwhile, and it has read what it was sent."""
+        is_due = self._switch is not None and upstream is self._upstream
+        if not is_due or upstream.closed or self.is_closing:
+            return
+        if self.state.upstream.pongs_swallowed < pongs and looks > 1:
+            self._client.loop.call_later(ANSWER_S, self._part, upstream, pongs, looks - 1)
+        else:
+            self._has_parted = True
+            self.state.upstream.parting_codes = ANY_CODE  # whatever the answer to ours
+            upstream.write(self.state.parting_close())
 
     def _pause(self) -> None:
         if self._switch is None:
             self._switch = self._client.loop.create_future()
+
+    def _go_on(self) -> None:
+        """The conversation is over before the backend could be left: the client is read again, for its Close."""
+        if self._switch is not None:
+            self._switch.set_result(True)
+            self._switch = None
 
     def _may_resume(self) -> bool:
         gone = self._client.closed or self._client.eof
@@ -226,10 +261,12 @@ class ReconnectingRelay(Relay):
     def _closing(self, scanner: FrameScanner) -> None:
         if self.state.upstream.parted and not self.is_closing:
             self._pause()
-            if not self._leaving and not self._upstream.closed:
+            if not self._has_parted and not self._upstream.closed:
                 self._upstream.write(self.state.parting_close())
             self._upstream.close()
         else:
+            if scanner.side == "upstream":
+                self._go_on()
             super()._closing(scanner)
 
     async def _end(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
@@ -263,7 +300,7 @@ class ReconnectingRelay(Relay):
 
     async def _change_upstream(self, switch: asyncio.Future[bool]) -> bool:
         """Find another backend and go on with it; False when none was found in time: the client is told to go."""
-        self._leaving = False
+        self._leaving = self._has_parted = False
         loop = self._client.loop
         exchange: Exchange | None = None
         try:
