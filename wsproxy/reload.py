@@ -11,6 +11,8 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from anyio.lowlevel import checkpoint
+
 from wsproxy.balancing.algorithms import make_policy
 from wsproxy.config.diff import Plan, make_plan, needs_new_listener
 from wsproxy.config.model import Config, FrontendSettings
@@ -122,6 +124,7 @@ class Reload:
         self._change_routes()
         self._change_frontends(self._frontends)
         for running in retiring:
+            await checkpoint()
             self._app.services.start_soon(running.retire, self._app.shutdown_timeout_s)
         self._app.config = self._new
         self._app.use_log(self._new.log, self._access)
@@ -140,6 +143,7 @@ class Reload:
             if running is not None:
                 retiring.append(running)
             app.groups[settings.name] = app.start_group(settings)
+            await checkpoint()  # hundreds of them take longer than a request should wait
         return retiring
 
     def _change_routes(self) -> None:
