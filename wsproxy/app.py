@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from wsproxy.administration import Administration
 from wsproxy.balancing.affinity import Affinity
 from wsproxy.balancing.algorithms import make_policy
-from wsproxy.config.diff import Plan
+from wsproxy.config.diff import Plan, make_plan
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import AdminSettings, Config, FrontendSettings, GroupSettings, LogSettings, RouteSettings
 from wsproxy.frontend.frontend import Frontend

@@ -90,7 +90,7 @@ class ApplicationControl:
     async def enable_backend(self, group: str | None, backend: str) -> BackendFigures:
         """Have it take traffic again."""
         running, found = self._find(group, backend)
-        await running.group.enable(found)
+        await running.enable(found)
         return self._said(running, found, "enabled")
 
     async def disable_backend(self, group: str | None, backend: str) -> BackendFigures:

@@ -126,7 +126,7 @@ def backend_figures(running: RunningGroup, backend: Backend) -> BackendFigures:
         ejections=backend.guard.ejections,
         added=running.is_added(backend.name),
         pool=_pool(backend.pool),
-        health=HealthFigures(backend.up, *counts),
+        health=HealthFigures(backend.up and record is not None, *counts),
     )
 
 

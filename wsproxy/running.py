@@ -39,7 +39,8 @@ class RunningGroup:
         if settings.managed is not None and settings.template is not None:
             self.managed = ManagedServers(settings.managed, settings.name, settings.template, self)
         for backend in self.group.backends.values():
-            self.checker.add(backend)
+            if backend.enabled:
+                self.checker.add(backend)
 
     async def run(self) -> None:
         """Run pools, checks and managed servers until cancelled or `retire`d."""
@@ -66,25 +67,49 @@ class RunningGroup:
         if settings.managed is not None:
             await self.group.weigh()
             return  # its servers come and go by themselves; another command is another group, see `is_replaced_by`
-        wanted = [server for server in settings.servers if server.enabled]
+        wanted = settings.servers
         staying = {server_key(server) for server in wanted}
         for backend in tuple(self.group.backends.values()):
             if server_key(backend.settings) not in staying:
                 await self.server_gone(backend.name, "no longer configured")
+        switched = [server.name for server in wanted if self._is_switched(server)]
         self.group.use(wanted)
         for server in wanted:
             if server.name not in self.group.backends:
-                self.checker.add(await self.group.add(server))
+                backend = await self.group.add(server)
+                if server.enabled:
+                    self.checker.add(backend)
         self.group.use(wanted)
+        for name in switched:
+            await self._switch(self.group.backends[name])
         await self.group.weigh()
+
+    def _is_switched(self, server: ServerSettings) -> bool:
+        backend = self.group.backends.get(server.name)
+        return backend is not None and backend.settings.enabled != server.enabled
+
+    async def _switch(self, backend: Backend) -> None:
+        """The file says otherwise than before whether it is enabled; while it does not, an operator's word counts."""
+        if backend.settings.enabled:
+            await self.enable(backend)
+        else:
+            self.checker.remove(backend)
+            await self.group.drain(backend)
+
+    async def enable(self, backend: Backend) -> None:
+        """Let it have work again, and be probed if it was not."""
+        self.checker.add(backend)
+        await self.group.enable(backend)
 
     def _replace_checker(self) -> None:
         """Verdicts so far stay until the first probes with the new settings."""
         self._checking.cancel()
         self._checking = anyio.CancelScope()
+        probed = self.checker.records.keys()
         self.checker = HealthChecker(self.settings.health, self, self._rng)
         for backend in self.group.backends.values():
-            self.checker.add(backend)
+            if backend in probed:
+                self.checker.add(backend)
         if self._tasks is not None:
             self._tasks.start_soon(self._check, self.checker)
 

@@ -312,7 +312,8 @@ async def test_a_server_that_leaves_finishes_what_it_has() -> None:
 @in_loop
 async def test_a_group_that_does_not_run_takes_nobody_in() -> None:
     it = Running(make_server("a"), make_server("off", enabled=False))
-    assert list(it.group.backends) == ["a"]
+    assert list(it.group.backends) == ["a", "off"]
+    assert names(it) == ["a"]
     with pytest.raises(RuntimeError):
         await it.group.add(make_server("b"))
 

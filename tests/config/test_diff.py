@@ -64,7 +64,7 @@ def test_the_same_file_changes_nothing() -> None:
                 "frontends: 1 kept",
                 "routes: 2 kept",
                 "groups: 1 kept; changed: http",
-                "servers of http: 1 kept; removed: 127.0.0.1:9002",
+                "servers of http: 1 kept; changed: 127.0.0.1:9002",
             ],
         ),
         (

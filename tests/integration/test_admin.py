@@ -143,6 +143,29 @@ async def test_a_disabled_server_gets_nothing_until_it_is_enabled() -> None:
 
 
 @in_loop
+async def test_a_server_that_the_file_disables_is_there_unprobed_and_can_be_enabled() -> None:
+    async with RawServer(ok(b"first")) as first, RawServer(ok(b"second")) as second:
+        lines = "server2_enabled = no\nhealth_check_interval = 100ms"
+        async with administered(http_route(first.port, second.port, lines=lines)) as caller:
+            name = {"backend": f"127.0.0.1:{second.port}"}
+
+            async def second_backend() -> tuple[str, bool, int]:
+                backend = (await caller.get("/status")).json()["backends"][1]
+                return backend["state"], backend["alive"], backend["probes"]["good"]
+
+            status = (await caller.get("/status")).json()
+            assert (status["total_backends"], status["active_backends"]) == (2, 1)
+            assert await second_backend() == ("disabled", False, 0)
+            assert {(await fetch(caller.proxy.port)).body for _ in range(4)} == {b"first"}
+            await caller.post("/backends/enable", name)
+            await caller.post("/backends/disable", {"backend": f"127.0.0.1:{first.port}"})
+            assert {(await fetch(caller.proxy.port)).body for _ in range(4)} == {b"second"}
+            while (await second_backend())[2] == 0:
+                await asyncio.sleep(0.01)
+            assert (await second_backend())[:2] == ("up", True)
+
+
+@in_loop
 async def test_a_weight_is_changed() -> None:
     async with RawServer(ok()) as server, administered(http_route(server.port)) as caller:
         url = f"http://127.0.0.1:{server.port}"

@@ -93,6 +93,26 @@ async def test_what_an_operator_changed_outlives_a_reload_of_the_same_file(tmp_p
 
 
 @in_loop
+async def test_a_reload_enables_and_disables_servers_and_an_operators_word_counts_until_then(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.ini"
+    async with RawServer(ok(b"first")) as first, RawServer(ok(b"second")) as second:
+
+        async def reload(lines: str) -> dict[str, str]:
+            path.write_text(HEAD + http_route(first.port, second.port, lines=lines))
+            assert (await caller.post("/reload")).json()["done"]
+            return {each["url"][-5:]: each["state"] for each in (await caller.get("/backends")).json()["backends"]}
+
+        a, b = str(first.port), str(second.port)
+        path.write_text(HEAD + http_route(first.port, second.port, lines="server2_enabled = no"))
+        async with from_file(path) as caller:
+            await caller.post("/backends/enable", {"backend": f"127.0.0.1:{b}"})
+            assert await reload("server2_enabled = no\nretries = 2\nmax_workers = 4") == {a: "up", b: "up"}
+            assert await reload("server1_enabled = no") == {a: "draining", b: "up"}
+            assert {(await fetch(caller.proxy.port)).body for _ in range(4)} == {b"second"}
+            assert await reload("") == {a: "up", b: "up"}
+
+
+@in_loop
 async def test_another_token_counts_from_the_reload_on(tmp_path: Path) -> None:
     path = tmp_path / "proxy.ini"
     path.write_text(HEAD + http_route(9))

@@ -23,8 +23,8 @@ class Backend:
     position: its place in the configuration. leases: long-lived relays that hold a connection to it outside the pool.
     weight: its share beside the others', in parts. guard: what its requests say of it. was_chosen: at the last look it
     might be. warming_since: loop time when it came (back), until it has its whole share.
-    up: the last verdict of its health checks. enabled: an operator lets it have work. leaving: its relays are to go.
-    gone: after `close`, nothing of it is left in use.
+    up: the last verdict of its health checks. enabled: the file, or an operator, lets it have work. leaving: its relays
+    are to go. gone: after `close`, nothing of it is left in use.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Backend:
         self.position = position
         self.leases = 0
         self.up = True
-        self.enabled = True
+        self.enabled = settings.enabled
         self.leaving = False
         self.gone = asyncio.Event()
         self._running = False

@@ -59,8 +59,7 @@ class Group:
         self._deadlines = deadlines
         self.backends: dict[str, Backend] = {}
         for settings in servers:
-            if settings.enabled:
-                self._make(settings)
+            self._make(settings)
         self.healthy: HealthyServers[Backend] = HealthyServers(lambda backend: backend.position, self._to_be_chosen())
         self._retries = RetryBudgetState()
         self._tasks: TaskGroup | None = None

@@ -91,7 +91,7 @@ def _named(items: Iterable[FrontendSettings | RouteSettings]) -> dict[str, objec
 
 
 def _servers(group: GroupSettings) -> dict[str, ServerSettings]:
-    return {server_key(server): server for server in group.servers if server.enabled}
+    return {server_key(server): server for server in group.servers}
 
 
 def _changes(old: Mapping[str, object], new: Mapping[str, object]) -> Changes:

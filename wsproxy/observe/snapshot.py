@@ -112,7 +112,10 @@ class PoolFigures:
 
 @dataclass(frozen=True, slots=True)
 class HealthFigures:
-    """What the probes of one backend say. flips: changes of the verdict. reason: of the last bad probe, or ""."""
+    """What the probes of one backend say. up: not while nobody probes it, as it is not enabled.
+
+    flips: changes of the verdict. reason: of the last bad probe, or "".
+    """
 
     up: bool = True
     good: int = 0
