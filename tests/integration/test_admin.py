@@ -160,7 +160,7 @@ async def test_a_server_that_the_file_disables_is_there_unprobed_and_can_be_enab
             await caller.post("/backends/enable", name)
             await caller.post("/backends/disable", {"backend": f"127.0.0.1:{first.port}"})
             assert {(await fetch(caller.proxy.port)).body for _ in range(4)} == {b"second"}
-            while (await second_backend())[2] == 0:
+            while (await second_backend())[2] == 0:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.01)
             assert (await second_backend())[:2] == ("up", True)
 
