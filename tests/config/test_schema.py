@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields
 import pytest
 
 from wsproxy.config import schema
+from wsproxy.config.keys import Key, SectionKind, Table
 from wsproxy.config.model import (
     FrontendSettings,
     HealthSettings,
@@ -16,7 +17,7 @@ from wsproxy.config.model import (
     ServerSettings,
     WebSocketSettings,
 )
-from wsproxy.config.schema import SECTIONS, Key, SectionKind, Table
+from wsproxy.config.schema import SECTIONS
 
 _TABLES = (
     schema.FRONTEND,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from wsproxy.config.schema import GROUP_TABLES, ROUTE_KINDS, SECTIONS, Key
+from wsproxy.config.keys import Key
+from wsproxy.config.schema import GROUP_TABLES, ROUTE_KINDS, SECTIONS
 
 _INTRODUCTION = """\
 An ini file: [section], key = value, # comments; an indented line continues a value; "quotes" keep what is inside as it

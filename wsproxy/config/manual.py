@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from wsproxy.config.access_format import FIELDS, NUMBERS
-from wsproxy.config.schema import GROUP_TABLES, ROUTE_KINDS, SECTIONS, Key, SectionKind
+from wsproxy.config.keys import Key, SectionKind
+from wsproxy.config.schema import GROUP_TABLES, ROUTE_KINDS, SECTIONS
 
 _HEAD: Final = """\
 # Reference

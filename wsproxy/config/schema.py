@@ -8,9 +8,7 @@ make it available, remove the word.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from wsproxy.config import model
 from wsproxy.config.access_format import ACCESS_FORMAT
@@ -18,6 +16,7 @@ from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.admin_token import TOKEN
 from wsproxy.config.choosing import ALGORITHM, HASH_KEY, STICKY, STICKY_SECRET
 from wsproxy.config.failing import SHARE, STATUSES
+from wsproxy.config.keys import LATER, Key, SectionKind, Table
 from wsproxy.config.limits import BYTE_RATE, OPTIONAL_DURATION, ORIGINS, RATE, SESSION_RATE, SLOW_CONSUMER
 from wsproxy.config.pages import ERROR_PAGES, VIA_NAME
 from wsproxy.config.values import (
@@ -36,70 +35,11 @@ from wsproxy.config.values import (
     URL_PATH,
     VARIABLES,
     WORDS,
-    Parser,
     choice,
     integer,
     size,
     text,
 )
-
-LATER: Final = False
-"""The `available` of a key or section whose feature is not built yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key; `needed` has no default, `field` is the model's where it differs ("" where the model holds none)."""
-
-    name: str
-    parse: Parser
-    default: str | None
-    help: str
-    available: bool = True
-    needed: bool = False
-    field: str | None = None
-
-    @property
-    def target(self) -> str:
-        """The model's field that the value fills, or ""."""
-        return self.name + self.parse.suffix if self.field is None else self.field
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Keys that fill one settings class; without a class their features are not built yet."""
-
-    settings: type[Any] | None
-    keys: tuple[Key, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SectionKind:
-    """A section: the tables of its keys and, behind `serverN_`, those of one server.
-
-    may_be_plain, may_be_named: whether `[log]` and `[group:NAME]` may stand.
-    """
-
-    name: str
-    help: str
-    tables: tuple[Table, ...]
-    may_be_plain: bool = True
-    may_be_named: bool = False
-    server_keys: tuple[Key, ...] = ()
-    available: bool = True
-
-    def every_key(self) -> Iterator[Key]:
-        """Every key but those of single servers."""
-        for table in self.tables:
-            yield from table.keys
-
-    @property
-    def form(self) -> str:
-        """How the section's head is written."""
-        if not self.may_be_named:
-            return f"[{self.name}]"
-        return f"[{self.name}], [{self.name}:NAME]" if self.may_be_plain else f"[{self.name}:NAME]"
-
 
 _COUNT: Final = integer(1, 1_000_000)
 _PORT: Final = integer(0, 65535)

@@ -12,8 +12,9 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from wsproxy.config.errors import Place, Problem
+from wsproxy.config.keys import Key, SectionKind, Table
 from wsproxy.config.reader import Document, Entry, Section, ValueLine
-from wsproxy.config.schema import SECTIONS, Key, SectionKind, Table
+from wsproxy.config.schema import SECTIONS
 from wsproxy.config.values import NotAvailableError, PartError
 
 _SERVER_KEY: Final = re.compile(r"server(?P<number>[0-9]{1,6})(?:_(?P<option>.*))?")
