@@ -11,18 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, get_args
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
-    SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from wsproxy.observe.exposition import encode
 from wsproxy.observe.histogram import BOUNDS_S, NO_DURATIONS, Durations
 from wsproxy.observe.snapshot import BackendFigures, BackendState, RouteFigures, Snapshot
 
@@ -38,10 +36,7 @@ Row = tuple[str, str, str, str]
 
 def render(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
     """The body of a scrape and its media type; OpenMetrics where `accept` (an Accept value) asks for it."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(SnapshotCollector(snapshot))
-    encode, media_type = choose_encoder(accept)
-    return encode(registry), media_type
+    return encode(SnapshotCollector(snapshot).collect(), accept)
 
 
 class SnapshotCollector(Collector):
@@ -94,14 +89,7 @@ def _histogram(name: str, text: str, labels: Labels, values: Iterable[tuple[Labe
     return family
 
 
-def _summary(name: str, text: str, labels: Labels, values: Iterable[tuple[Labels, Durations]]) -> Metric:
-    family = SummaryMetricFamily(name, text, labels=labels)
-    for value_labels, durations in values:
-        family.add_metric(value_labels, durations.count, durations.sum_s)
-    return family
-
-
-_MAKERS: Final[Mapping[str, Callable[..., Metric]]] = {"gauge": _gauge, "counter": _counter, "summary": _summary}
+_MAKERS: Final[Mapping[str, Callable[..., Metric]]] = {"gauge": _gauge, "counter": _counter, "histogram": _histogram}
 
 
 def _rows(prefix: str, labels: Labels, rows: Iterable[Row], items: Sequence[tuple[Labels, Any]]) -> Iterator[Metric]:
@@ -140,13 +128,13 @@ _POOL: Final[tuple[Row, ...]] = (
     ("gauge", "queue_size", "pool.queue_size", "Requests in its queue at most."),
     ("gauge", "queue_oldest_seconds", "pool.oldest_wait_s", "How long the first in its queue has waited."),
     ("counter", "queue_timeouts", "pool.queue_timeouts", "Requests that waited in its queue in vain."),
-    ("summary", "queue_wait_seconds", "pool.queue_wait", "Waits of requests that a worker took later than at once."),
+    ("histogram", "queue_wait_seconds", "pool.queue_wait", "Waits of requests that a worker took later than at once."),
     ("counter", "exchanges", "pool.exchanges", "Attempts that its workers made."),
     ("counter", "connections_opened", "pool.opened", "Connections to it."),
     ("counter", "connections_reused", "pool.reused", "Attempts over a connection that was open."),
     ("counter", "connections_stale", "pool.stale", "Open connections that turned out to be closed."),
     ("counter", "connect_failures", "pool.connect_failures", "Connections that could not be opened."),
-    ("summary", "connect_seconds", "pool.connect", "Time to open a connection."),
+    ("histogram", "connect_seconds", "pool.connect", "Time to open a connection."),
     ("gauge", "healthy", "health.up", "1 if its health checks say so."),
     ("counter", "health_flips", "health.flips", "Changes between healthy and not."),
     ("counter", "ejections", "ejections", "Times it was taken out for failing requests."),
