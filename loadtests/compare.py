@@ -44,7 +44,8 @@ from loadtests.results import (
 
 QUICK_ROWS = ("http-70-64", "https-70-64", "http-1m-64", "http-70-512", "ws-128", "ws-16k", "ws-idle", "startup")
 QUICK_PEERS = ("wsproxy", "nginx", "haproxy", "aiohttp")
-WITHOUT_TLS = ("aiohttp",)
+HTTP_ONLY = ("aiohttp",)  # no TLS, no relay of bytes, one server
+BALANCED_ROWS = ("policy-70-64",)
 WARM_UP_S = 0.5  # besides the first answer on every connection, which the load always waits for
 LOAD_LIMIT_S = 120.0  # for one load process, far above any window: a hang must not last the night
 KIB = 1024
@@ -64,7 +65,7 @@ class Plan:
         """What this peer gets of it."""
         wanted = VARIANT_ROWS.get(peer)
         rows = [row for row in self.rows if wanted is None or row.name in wanted]
-        return [row for row in rows if not (row.tls and peer in WITHOUT_TLS)]
+        return [row for row in rows if not (peer in HTTP_ONLY and (row.tls or row.layer4 or row.name in BALANCED_ROWS))]
 
 
 class Comparison:
@@ -140,7 +141,8 @@ class LoadError(Exception):
 def load_command(row: Row, peer: Running, seconds: float) -> list[str]:
     """The load module and its arguments, for an http or echo row."""
     module = {"http": ["loadtests.http_load", "--target", row.target], "echo": ["loadtests.ws_load", "echo"]}[row.kind]
-    peer_options = ["--port", str(peer.tls_port if row.tls else peer.port), "--watch-pid", str(peer.pid)]
+    port = peer.tls_port if row.tls else peer.tcp_port if row.layer4 else peer.port
+    peer_options = ["--port", str(port), "--watch-pid", str(peer.pid)]
     if row.tls:
         peer_options.append("--tls")
     window = ["--connections", str(row.connections), "--seconds", str(seconds), "--warm-up", str(WARM_UP_S)]

@@ -4,6 +4,7 @@ Run `python -m loadtests.origin PORT`. It shares its core with the load and must
 so it knows only what the load sends: GET without a body, and whole masked data frames.
 
     /70 /16k /1m   200 with that many bytes; with a query, which comes back in a field, so that no two heads are alike
+    /balanced/70   as /70, of any of eight servers: 127.0.0.1 to 127.0.0.8
     /ws            WebSocket echo
 """
 
@@ -29,7 +30,8 @@ def answer(size: int) -> bytes:
     return head.encode() + b"x" * size
 
 
-ANSWERS = {target: answer(size) for target, size in SIZES.items()}
+ANSWERS = {target: answer(size) for target, size in SIZES.items()} | {b"/balanced/70": answer(70)}
+HOSTS = [f"127.0.0.{number}" for number in range(1, 9)]
 WEBSOCKET_KEY = re.compile(rb"(?i)\r\nsec-websocket-key:[ \t]*([^\r\n \t]+)")
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
@@ -88,8 +90,8 @@ class Origin(asyncio.Protocol):
 
 
 async def serve(port: int) -> None:
-    """Answer on 127.0.0.1:`port` until the process is ended."""
-    server = await asyncio.get_running_loop().create_server(Origin, "127.0.0.1", port, backlog=BACKLOG)
+    """Answer on `port` of all HOSTS until the process is ended."""
+    server = await asyncio.get_running_loop().create_server(Origin, HOSTS, port, backlog=BACKLOG)
     await server.serve_forever()
 
 

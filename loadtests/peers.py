@@ -27,8 +27,10 @@ from pathlib import Path
 from time import perf_counter, sleep
 
 from loadtests.measure import session_members
+from loadtests.origin import HOSTS
 
 ROOT = Path(__file__).resolve().parent.parent
+NGINX_MODULES = "/usr/lib/nginx/modules"  # Debian's, of the package libnginx-mod-stream
 START_LIMIT_S = 15.0
 STOP_LIMIT_S = 5.0  # after which a peer that ignores SIGTERM gets SIGKILL
 POLL_S = 0.0005  # start-up times are good to about a millisecond
@@ -36,6 +38,7 @@ ATTEMPT_LIMIT_S = 5.0  # for one GET while waiting
 READY_REQUEST = b"GET /70 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 NGINX = """\
+load_module {modules}/ngx_stream_module.so;
 daemon off;
 {user}
 worker_processes 1;
@@ -54,6 +57,11 @@ http {{
         server 127.0.0.1:{origin};
         keepalive 512;
     }}
+    upstream balanced {{
+        least_conn;
+        {servers}
+        keepalive 512;
+    }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         listen 127.0.0.1:{tls_port} ssl backlog=4096;
@@ -68,6 +76,13 @@ http {{
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $scheme;
         }}
+        location /balanced {{
+            proxy_pass http://balanced;
+            proxy_set_header Host $host;
+            proxy_set_header Connection "";
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+        }}
         location /ws {{
             proxy_pass http://origin;
             proxy_set_header Host $host;
@@ -76,6 +91,13 @@ http {{
             proxy_read_timeout 1h;
             proxy_send_timeout 1h;
         }}
+    }}
+}}
+stream {{
+    upstream origin {{ server 127.0.0.1:{origin}; }}
+    server {{
+        listen 127.0.0.1:{tcp_port} backlog=4096;
+        proxy_pass origin;
     }}
 }}
 """
@@ -92,11 +114,24 @@ defaults
     timeout client 1h
     timeout server 1h
     timeout tunnel 1h
+backend balanced
+    balance leastconn
+{servers}
 listen proxy
     bind 127.0.0.1:{port} backlog 4096
     bind 127.0.0.1:{tls_port} backlog 4096 ssl crt {directory}/both.pem alpn http/1.1
     http-request set-header X-Forwarded-Proto https if {{ ssl_fc }}
     http-request set-header X-Forwarded-Proto http if !{{ ssl_fc }}
+    use_backend balanced if {{ path_beg /balanced }}
+    server origin 127.0.0.1:{origin}
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+listen bytes
+    mode tcp
+    bind 127.0.0.1:{tcp_port} backlog 4096
     server origin 127.0.0.1:{origin}
 """
 
@@ -114,6 +149,14 @@ access = off
 [http]
 server1 = 127.0.0.1:{origin}
 {http_extra}
+[http:balanced]
+path_prefix = /balanced
+algorithm = least-connections
+{servers}
+[tcp:bytes]
+host = 127.0.0.1
+port = {tcp_port}
+server1 = 127.0.0.1:{origin}
 [websocket]
 path_prefix = /ws
 server1 = 127.0.0.1:{origin}
@@ -146,6 +189,7 @@ class Ports:
 
     plain: int
     tls: int
+    tcp: int
     origin: int
 
 
@@ -167,6 +211,7 @@ class Running:
     port: int
     start_up_s: float  # from exec to its first 200
     tls_port: int = 0
+    tcp_port: int = 0
 
 
 def make_certificate(directory: Path) -> None:
@@ -190,7 +235,10 @@ def _nginx(directory: Path, ports: Ports) -> list[str]:
         directory=directory,
         port=ports.plain,
         tls_port=ports.tls,
+        tcp_port=ports.tcp,
         origin=ports.origin,
+        servers=" ".join(f"server {host}:{ports.origin};" for host in HOSTS),
+        modules=NGINX_MODULES,
         user=user,
         descriptors=descriptors,
     )
@@ -200,7 +248,14 @@ def _nginx(directory: Path, ports: Ports) -> list[str]:
 
 def _haproxy(directory: Path, ports: Ports) -> list[str]:
     make_certificate(directory)
-    text = HAPROXY.format(directory=directory, port=ports.plain, tls_port=ports.tls, origin=ports.origin)
+    text = HAPROXY.format(
+        directory=directory,
+        port=ports.plain,
+        tls_port=ports.tls,
+        tcp_port=ports.tcp,
+        origin=ports.origin,
+        servers="\n".join(f"    server b{number} {host}:{ports.origin}" for number, host in enumerate(HOSTS)),
+    )
     (directory / "haproxy.cfg").write_text(text)
     return ["haproxy", "-db", "-f", str(directory / "haproxy.cfg")]
 
@@ -209,7 +264,14 @@ def _wsproxy(http_extra: str) -> Callable[[Path, Ports], list[str]]:
     def command(directory: Path, ports: Ports) -> list[str]:
         make_certificate(directory)
         file = directory / "proxy.ini"
-        text = WSPROXY.format(port=ports.plain, tls_port=ports.tls, origin=ports.origin, http_extra=http_extra)
+        text = WSPROXY.format(
+            port=ports.plain,
+            tls_port=ports.tls,
+            tcp_port=ports.tcp,
+            origin=ports.origin,
+            http_extra=http_extra,
+            servers="\n".join(f"server{number} = {host}:{ports.origin}" for number, host in enumerate(HOSTS, 1)),
+        )
         file.write_text(text)
         return [sys.executable, "-m", "wsproxy", str(file)]
 
@@ -278,7 +340,7 @@ def running(peer: Peer, core: int, origin_port: int = 0) -> Iterator[Running]:
 
     Raises PeerError if it ends, or does not answer within START_LIMIT_S.
     """
-    ports = Ports(free_port(), free_port(), origin_port)
+    ports = Ports(free_port(), free_port(), free_port(), origin_port)
     with tempfile.TemporaryDirectory(prefix=f"loadtests-{peer.name}-") as name:
         directory = Path(name)
         log = directory / "log"
@@ -296,7 +358,7 @@ def running(peer: Peer, core: int, origin_port: int = 0) -> Iterator[Running]:
             )
         try:
             _wait_until_ready(process, ports.plain, log)
-            yield Running(process.pid, ports.plain, perf_counter() - started, ports.tls)
+            yield Running(process.pid, ports.plain, perf_counter() - started, ports.tls, ports.tcp)
         finally:
             _end(process)
 

@@ -24,6 +24,7 @@ class Row:
     target: str = ""
     size: int = 0  # bytes of the answer's body, or of the message
     tls: bool = False
+    layer4: bool = False  # the port that relays bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,9 @@ ROWS = (
     Row("http-16k-512", "HTTP 16 KiB, 512 connections", "http", 512, "/16k", 16 * 1024),
     Row("http-1m-512", "HTTP 1 MiB, 512 connections", "http", 512, "/1m", 1024 * 1024),
     Row("https-70-64", "HTTPS 70 B, 64 connections, TLS 1.3", "http", 64, "/70", 70, tls=True),
+    Row("policy-70-64", "HTTP 70 B, least connections of 8 servers", "http", 64, "/balanced/70", 70),
+    Row("tcp-70-64", "TCP 70 B there and back, 64 connections", "http", 64, "/70", 70, layer4=True),
+    Row("tcp-1m-64", "TCP 1 MiB, 64 connections", "http", 64, "/1m", 1024 * 1024, layer4=True),
     Row("ws-128", "WebSocket 128 B echo, 64 connections", "echo", 64, "/ws", 128),
     Row("ws-16k", "WebSocket 16 KiB echo, 64 connections", "echo", 64, "/ws", 16 * 1024),
     Row("ws-idle", "idle WebSockets", "idle", 4000, "/ws"),
@@ -107,6 +111,10 @@ GOALS = (
     Goal("http-16k-512", "failed", 0, sums_up=True),
     Goal("http-1m-512", "failed", 0, sums_up=True),
     Goal("https-70-64", "cpu_us", 1.9, "nginx"),
+    Goal("tcp-70-64", "cpu_us", 1.5, "nginx"),
+    Goal("tcp-70-64", "cpu_us", 1.5, "haproxy"),
+    Goal("tcp-1m-64", "cpu_us", 1.5, "nginx"),
+    Goal("tcp-1m-64", "cpu_us", 1.5, "haproxy"),
     Goal("ws-128", "cpu_us", 1.6, "haproxy"),
     Goal("ws-16k", "cpu_us", 0.6, "nginx"),
     Goal("ws-idle", "kib", 9.0),

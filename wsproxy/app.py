@@ -20,12 +20,22 @@ from anyio.abc import TaskGroup, TaskStatus
 from wsproxy.administration import Administration
 from wsproxy.balancing.affinity import Affinity
 from wsproxy.balancing.algorithms import make_policy
+from wsproxy.balancing.policy import Policy
 from wsproxy.config.diff import Plan, make_plan
 from wsproxy.config.errors import ConfigError
-from wsproxy.config.model import AdminSettings, Config, FrontendSettings, GroupSettings, LogSettings, RouteSettings
+from wsproxy.config.model import (
+    AdminSettings,
+    Config,
+    FrontendSettings,
+    GroupSettings,
+    LogSettings,
+    RouteSettings,
+    TcpSettings,
+)
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
+from wsproxy.frontend.tcp import TcpFrontend
 from wsproxy.logbook import Logbook
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import ListenError, open_sockets
@@ -77,7 +87,8 @@ class Application:
         self.groups = {settings.name: self.make_group(settings) for settings in config.groups}
         self.routes = {settings.name: self.make_route(settings) for settings in config.routes}
         self.frontend_by_name = {settings.name: self.make_frontend(settings) for settings in config.frontends}
-        self.retired: list[Frontend] = []
+        self.tcp_by_name = {settings.name: self.make_tcp(settings) for settings in config.tcp}
+        self.retired: list[Frontend | TcpFrontend] = []
         self.ready = False
         self._read = read
         self._manager = manager or ServiceManager()
@@ -93,6 +104,19 @@ class Application:
         """A frontend that does not listen yet. Raises TlsError, ErrorPageError for files that cannot be used."""
         identities = TlsIdentities(settings.certificates) if settings.certificates else None
         return Frontend(settings, self.routes.values(), self.deadlines, self.logbook.access, identities)
+
+    def make_tcp(self, settings: TcpSettings) -> TcpFrontend:
+        """A TCP listener that does not listen yet, of a group that is there. Raises TlsError."""
+        group = self.groups[settings.group].group
+        certificates = settings.listener.certificates
+        identities = TlsIdentities(certificates) if certificates else None
+        frontend = TcpFrontend(settings, group, self.make_policy(settings.algorithm), self.deadlines, identities)
+        frontend.access = self.logbook.access
+        return frontend
+
+    def make_policy(self, algorithm: str) -> Policy:
+        """A policy of its own for each who chooses."""
+        return make_policy(algorithm, self.rng)
 
     def make_route(self, settings: RouteSettings) -> Route:
         """A route to a group that is there."""
@@ -129,7 +153,7 @@ class Application:
         inherited = self._inherited.take(settings.name, settings.host, settings.port)
         return inherited or open_sockets(settings.host, settings.port)
 
-    def start_frontend(self, frontend: Frontend, sockets: list[socket.socket]) -> None:
+    def start_frontend(self, frontend: Frontend | TcpFrontend, sockets: list[socket.socket]) -> None:
         """Accept on listening sockets."""
         if self._listeners is None:
             raise RuntimeError("the application is not running")
@@ -139,6 +163,11 @@ class Application:
     def frontends(self) -> list[Frontend]:
         """Those that accept connections, in the order of the configuration."""
         return list(self.frontend_by_name.values())
+
+    @property
+    def listeners(self) -> list[Frontend | TcpFrontend]:
+        """Everything that accepts clients, in the order of `Config.listeners`."""
+        return [*self.frontends, *self.tcp_by_name.values()]
 
     @property
     def is_listening(self) -> bool:
@@ -155,7 +184,7 @@ class Application:
     @property
     def shutdown_timeout_s(self) -> float:
         """The longest that a frontend gives to what is in flight."""
-        return max(settings.shutdown_timeout_s for settings in self.config.frontends)
+        return max(settings.shutdown_timeout_s for settings in self.config.listeners)
 
     # Its life.
 
@@ -185,7 +214,7 @@ class Application:
                 self._services.start_soon(running.run)
             if await self._managed_are_up(stop.wait):
                 async with anyio.create_task_group() as self._listeners:
-                    for frontend, sockets in zip(self.frontends, bound, strict=True):
+                    for frontend, sockets in zip(self.listeners, bound, strict=True):
                         self.start_frontend(frontend, sockets)
                     _logger.info("listening on %s", ", ".join(addresses))
                     self.ready = True
@@ -201,7 +230,7 @@ class Application:
     def use_log(self, settings: LogSettings, access: AccessLog | None) -> None:
         """Take over other settings of what is written, with the access log that was prepared for them."""
         self.logbook.use(settings, access)
-        for frontend in (*self.frontends, *self.retired):
+        for frontend in (*self.listeners, *self.retired):
             frontend.access = access
 
     async def reload(self, dry_run: bool = False) -> Plan:
@@ -235,7 +264,7 @@ class Application:
     def _bind(self) -> list[list[socket.socket]]:
         bound: list[list[socket.socket]] = []
         failures: list[tuple[FrontendSettings | AdminSettings, str]] = []
-        for settings in self.config.frontends:
+        for settings in self.config.listeners:
             try:
                 bound.append(self.open_listener(settings))
             except ListenError as error:
@@ -248,7 +277,7 @@ class Application:
             _close(bound)
             self.administration.close()
             raise BindError(failures)
-        for frontend, sockets in zip(self.frontends, bound, strict=True):
+        for frontend, sockets in zip(self.listeners, bound, strict=True):
             frontend.sockets = sockets
         self._inherited.close()
         self.point_redirects()
@@ -287,7 +316,7 @@ class Application:
     async def _say_goodbye(self, next_signal: Callable[[], Awaitable[object]]) -> None:
         """Be no longer ready, and go on for `drain_delay`, so that those who send clients here learn it first."""
         self.ready = False
-        delay_s = max(settings.drain_delay_s or 0.0 for settings in self.config.frontends)
+        delay_s = max(settings.drain_delay_s or 0.0 for settings in self.config.listeners)
         self._manager.stopping(f"stopping within {delay_s + self.shutdown_timeout_s:g} s")
         if delay_s:
             _logger.info("stopping: not ready any more, but accepting for %g s", delay_s)
@@ -298,7 +327,7 @@ class Application:
         """Let what is in flight end; at the deadline or at a second signal end it."""
         timeout_s = self.shutdown_timeout_s
         _logger.info("stopping: finishing what is in flight within %g s", timeout_s)
-        frontends = [*self.frontends, *self.retired]
+        frontends = [*self.listeners, *self.retired]
         for frontend in frontends:
             frontend.stop()
         async with anyio.create_task_group() as waiting:
@@ -307,7 +336,7 @@ class Application:
                 for frontend in frontends:
                     await frontend.ended.wait()
             waiting.cancel_scope.cancel()
-        left = sum(len(frontend.sessions) + len(frontend.relays) for frontend in frontends)
+        left = sum(frontend.connections for frontend in frontends)
         if left:
             _logger.warning("%d connections did not end in time and are cut", left)
             for frontend in frontends:

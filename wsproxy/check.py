@@ -52,8 +52,8 @@ def _access_log(settings: LogSettings) -> Iterator[Finding]:
 
 
 def _identities(config: Config) -> Iterator[Finding]:
-    for frontend in config.frontends:
-        for pair in frontend.certificates:
+    for listener in config.listeners:
+        for pair in listener.certificates:
             try:
                 identities = TlsIdentities([pair])
             except TlsError as error:

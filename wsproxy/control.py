@@ -234,6 +234,7 @@ def _is_same(one: Address, other: Address) -> bool:
 def _report(plan: Plan, done: bool) -> ReloadReport:
     parts: list[tuple[str, Changes]] = [
         ("frontend", plan.frontends),
+        ("tcp listener", plan.tcp),
         ("route", plan.routes),
         ("group", plan.groups),
         *((f"server of {group}", changes) for group, changes in plan.servers.items()),

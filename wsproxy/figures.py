@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import wsproxy
 from wsproxy.backend.backend import Backend
 from wsproxy.config.model import Address
+from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
+from wsproxy.frontend.tcp import TcpFrontend
 from wsproxy.frontend.totals import Traffic
 from wsproxy.observe.histogram import Durations
 from wsproxy.observe.process import process_figures
@@ -34,6 +36,7 @@ from wsproxy.observe.snapshot import (
     RouteFigures,
     SessionFigures,
     Snapshot,
+    TcpFigures,
     WebSocketFigures,
 )
 from wsproxy.running import RunningGroup
@@ -41,7 +44,6 @@ from wsproxy.running import RunningGroup
 if TYPE_CHECKING:
     from wsproxy.app import Application
     from wsproxy.backend.pool import WorkerPool
-    from wsproxy.frontend.frontend import Frontend
     from wsproxy.observe.process import LoopLag
     from wsproxy.ws.frames import FrameScanner
 
@@ -62,10 +64,11 @@ class Figures:
             at=time.time(),
             version=wsproxy.__version__,
             phase=phase_of(app),
-            frontends=tuple(_frontend(frontend) for frontend in app.frontends),
+            frontends=tuple(_frontend(frontend) for frontend in app.listeners),
             routes=tuple(_route(route) for route in app.routes.values()),
             groups=tuple(_group(running) for running in app.groups.values()),
             reloads=self.reloads,
+            tcp=tuple(_tcp(frontend) for frontend in app.tcp_by_name.values()),
             processes=(process_figures(self.started_at, self._lag.longest_s, app.logbook.access_lost),),
         )
 
@@ -161,18 +164,34 @@ def _state(backend: Backend) -> BackendState:
     return "ejected" if backend.guard.ejected else "up"
 
 
-def _frontend(frontend: Frontend) -> FrontendFigures:
+def _tcp(frontend: TcpFrontend) -> TcpFigures:
+    totals = frontend.totals
+    client_bytes, upstream_bytes = Counter(totals.client_bytes), Counter(totals.upstream_bytes)
+    for relay, backend in frontend.relays.items():
+        client_bytes[backend.name] += relay.client.received_bytes
+        upstream_bytes[backend.name] += relay.upstream.received_bytes
+    return TcpFigures(
+        name=frontend.tcp.name,
+        group=frontend.tcp.group,
+        open=dict(Counter(backend.name for backend in frontend.relays.values())),
+        ended=dict(totals.connections),
+        client_bytes=dict(client_bytes),
+        upstream_bytes=dict(upstream_bytes),
+    )
+
+
+def _frontend(frontend: Frontend | TcpFrontend) -> FrontendFigures:
     return FrontendFigures(
         name=frontend.settings.name,
         addresses=tuple(_addresses(frontend)),
         connections=frontend.connections,
         max_connections=frontend.settings.max_connections,
         accepted=frontend.accepted,
-        refused=dict(frontend.refused),
+        refused=dict(frontend.refused) if isinstance(frontend, Frontend) else {},
     )
 
 
-def _addresses(frontend: Frontend) -> Iterator[str]:
+def _addresses(frontend: Frontend | TcpFrontend) -> Iterator[str]:
     for listening in frontend.sockets:
         if listening.fileno() >= 0:
             host, port = listening.getsockname()[:2]

@@ -8,7 +8,6 @@ is served goes on being served.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from anyio.lowlevel import checkpoint
@@ -20,7 +19,7 @@ from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.own_answers import ErrorPageError
 from wsproxy.frontend.route import Route
 from wsproxy.net.listen import ListenError
-from wsproxy.net.tls import TlsError, client_context
+from wsproxy.net.tls import TlsError, TlsIdentities, client_context
 from wsproxy.running import RunningGroup
 from wsproxy.ws.control import SERVICE_RESTART
 
@@ -42,7 +41,7 @@ class Reload:
     def __init__(self, app: Application, config: Config) -> None:
         self._app = app
         self._new = config
-        self._old_settings = {settings.name: settings for settings in app.config.frontends}
+        self._old_settings = {settings.name: settings for settings in app.config.listeners}
         self.sockets: dict[str, list[socket.socket]] = {}
         self._frontends: dict[str, Frontend] = {}
         self._admin_sockets: list[socket.socket] | None = None
@@ -58,18 +57,21 @@ class Reload:
         """
         problems: list[str] = []
         frontends = self._frontends
-        for settings in self._new.frontends:
+        for settings in self._new.listeners:
             old = self._old_settings.get(settings.name)
             if old is not None and not needs_new_listener(old, settings):
                 continue
             try:
                 self.sockets[settings.name] = self._open(settings)
-                frontends[settings.name] = self._app.make_frontend(settings)
+                if settings in self._new.frontends:
+                    frontends[settings.name] = self._app.make_frontend(settings)
+                elif settings.certificates:
+                    TlsIdentities(settings.certificates)  # whether they can be used: its group may not be there yet
             except (ListenError, TlsError, ErrorPageError, OSError) as error:
                 problems.append(f"{settings.place}: {error}")
         problems += self._prepare_for_operators()
         if not problems:
-            problems = self._renew_certificates(frontends)
+            problems = self._renew_certificates()
         if problems:
             self.abandon()
             raise ReloadError("\n".join(problems))
@@ -95,12 +97,12 @@ class Reload:
             problems.append(f"{log.access_place}: {log.access} cannot be written: {error.strerror}")
         return problems
 
-    def _renew_certificates(self, replaced: Iterable[str]) -> list[str]:
-        """Read the certificates of frontends that stay again; what is wrong with them."""
+    def _renew_certificates(self) -> list[str]:
+        """Read the certificates of listeners that stay again; what is wrong with them."""
         problems: list[str] = []
         client_context.cache_clear()  # and the authorities that servers are checked against, at their next dial
-        for frontend in self._app.frontends:
-            if frontend.identities is not None and frontend.settings.name not in replaced:
+        for frontend in self._app.listeners:
+            if frontend.identities is not None and frontend.settings.name not in self.sockets:
                 try:
                     frontend.identities.reload()
                 except TlsError as error:
@@ -109,9 +111,10 @@ class Reload:
 
     def _open(self, settings: FrontendSettings) -> list[socket.socket]:
         """The sockets of a frontend; those that one has at this address go on, with who waits in their backlog."""
-        for name, old in self._old_settings.items():
+        for frontend in self._app.listeners:
+            old = frontend.settings
             if (old.host, old.port) == (settings.host, settings.port):
-                return [listening.dup() for listening in self._app.frontend_by_name[name].sockets]
+                return [listening.dup() for listening in frontend.sockets]
         return self._app.open_listener(settings)
 
     # What cannot.
@@ -123,6 +126,7 @@ class Reload:
         retiring = await self._change_groups()
         self._change_routes()
         self._change_frontends(self._frontends)
+        self._change_tcp()
         for running in retiring:
             await checkpoint()
             self._app.services.start_soon(running.retire, self._app.shutdown_timeout_s)
@@ -189,5 +193,24 @@ class Reload:
         app.retired = [frontend for frontend in app.retired if not frontend.ended.is_set()]
         for frontend in before.values():
             frontend.use_routes(routes)  # for the requests that its connections still send
+            frontend.retire()
+            app.retired.append(frontend)
+
+    def _change_tcp(self) -> None:
+        """The same for the `[tcp:NAME]` sections, which choose servers themselves."""
+        app = self._app
+        before, app.tcp_by_name = app.tcp_by_name, {}
+        for settings in self._new.tcp:
+            sockets = self.sockets.get(settings.name)
+            if sockets is None:
+                frontend = before.pop(settings.name)
+                group = app.groups[settings.group].group
+                if frontend.tcp != settings or frontend.group is not group:
+                    frontend.use(settings, group, app.make_policy(settings.algorithm))
+            else:
+                frontend = app.make_tcp(settings)
+                app.start_frontend(frontend, sockets)
+            app.tcp_by_name[settings.name] = frontend
+        for frontend in before.values():
             frontend.retire()
             app.retired.append(frontend)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wsproxy.config.access_format import FIELDS
 from wsproxy.config.manual import reference_page
-from wsproxy.config.schema import SECTIONS
+from wsproxy.config.schema import CHOOSING_KINDS, SECTIONS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference.md"
 
@@ -22,7 +22,7 @@ def test_every_section_key_and_field_is_there() -> None:
     for kind in SECTIONS:
         start = page.index("\n## " + kind.form.replace("[", "`[").replace("]", "]`") + "\n")
         part = page[start : page.index("\n## ", start + 1)]
-        prefix = "" if kind.name in ("http", "websocket") else "serverN_"
+        prefix = "" if kind.name in CHOOSING_KINDS else "serverN_"
         assert prefix == "" or all(f"| `{prefix}{key.name}` |" in part for key in kind.server_keys)
         for key in kind.tables[0].keys:
             assert f"| `{key.name}` |" in part, key.name

@@ -51,9 +51,16 @@ def test_a_tls_row_goes_to_the_port_that_speaks_it() -> None:
     assert "--tls" not in load_command(ROW_BY_NAME["http-70-64"], peer, 2.0)
 
 
-def test_a_peer_without_tls_has_no_such_row() -> None:
+def test_a_layer_4_row_goes_to_the_port_that_relays_bytes() -> None:
+    peer = Running(pid=7, port=8000, start_up_s=0.1, tls_port=8443, tcp_port=8400)
+    command = load_command(ROW_BY_NAME["tcp-70-64"], peer, 2.0)
+    assert (command[command.index("--port") + 1], "--tls" in command) == ("8400", False)
+
+
+def test_a_peer_that_speaks_http_alone_has_no_other_rows() -> None:
     plan = make_plan(parse_arguments(["--peers", "aiohttp"]))
-    assert set(ROW_BY_NAME.values()) - set(plan.rows_of("aiohttp")) == {ROW_BY_NAME["https-70-64"]}
+    missing = set(ROW_BY_NAME.values()) - set(plan.rows_of("aiohttp"))
+    assert {row.name for row in missing} == {"https-70-64", "policy-70-64", "tcp-70-64", "tcp-1m-64"}
 
 
 def test_options_choose_peers_rows_and_rounds() -> None:

@@ -22,6 +22,7 @@ from wsproxy.errors import CLIENT_LEFT, QUEUE_TIMEOUT, STOPPING
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
 from wsproxy.net.dial import Dialer, DialError
+from wsproxy.net.stream import Stream
 from wsproxy.protection.persistence import PersistenceState
 from wsproxy.protection.pool_size import HEAD_WAIT_S, should_grow, should_shrink
 
@@ -217,6 +218,10 @@ class WorkerPool:
 
     async def connect(self, timeout_s: float) -> UpstreamConnection:
         """Open a connection for a worker. Raises DialError."""
+        return UpstreamConnection(await self.dial(timeout_s), self._deadlines, self._persistence)
+
+    async def dial(self, timeout_s: float) -> Stream:
+        """Open a connection that does not belong to the pool, but is counted with those that do. Raises DialError."""
         started_at = perf_counter()
         try:
             stream = await self._dialer.dial(timeout_s)
@@ -225,7 +230,7 @@ class WorkerPool:
             raise
         self.totals.connect.record(perf_counter() - started_at)
         self.connections_opened += 1
-        return UpstreamConnection(stream, self._deadlines, self._persistence)
+        return stream
 
     def try_out(self, connection: UpstreamConnection) -> bool:
         """Watch what the server does to an idle connection; one at a time, and only if that is not known yet."""

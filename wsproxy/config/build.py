@@ -27,6 +27,7 @@ from wsproxy.config.model import (
     OutlierSettings,
     RouteSettings,
     ServerSettings,
+    TcpSettings,
     WatchSettings,
     WebSocketSettings,
 )
@@ -44,6 +45,8 @@ from wsproxy.config.schema import (
     ROUTE,
     ROUTE_KINDS,
     SERVER,
+    TCP,
+    TCP_LISTENER,
     WATCH,
     WEBSOCKET,
 )
@@ -70,6 +73,7 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
         groups=_groups(parsed),
         admin=None if admin is None else _admin(admin),
         log=LogSettings() if log is None else _log(log),
+        tcp=tuple(_tcp(section) for section in parsed.values() if section.kind.name == "tcp"),
     )
 
 
@@ -82,6 +86,17 @@ def _frontend(section: ParsedSection) -> FrontendSettings:
         error_pages=_error_pages(section),
         **section.fields(FRONTEND),
     )
+
+
+def _tcp(section: ParsedSection) -> TcpSettings:
+    port, group = section.get("port"), section.get("group")
+    listener = FrontendSettings(
+        name=section.name,
+        place=str(section.place if port is None else port.place),
+        certificates=_certificates(section),
+        **section.fields(TCP_LISTENER),
+    )
+    return TcpSettings(listener, section.name if group is None else group.value, **section.fields(TCP))
 
 
 def _log(section: ParsedSection) -> LogSettings:

@@ -25,6 +25,8 @@ WITHOUT_WEIGHTS: Final = frozenset({"random", "round-robin"})
 """The algorithms that give each server the same share."""
 MEASURING: Final = "least-time"
 """The algorithm for which the time of each answer has to be measured."""
+_OF_CONNECTIONS: Final = tuple(word for word in ALGORITHMS if word not in {"hash", MEASURING})
+"""Those that need no request."""
 _OTHER_NAMES: Final = {
     "least-conn": "least-connections",
     "latency": MEASURING,
@@ -42,6 +44,13 @@ def _algorithm(written: str) -> str:
     word = _OTHER_NAMES.get(written.lower(), written.lower())
     if word not in ALGORITHMS:
         raise ValueError(f"'{written}' is not one of {', '.join(ALGORITHMS)}")
+    return word
+
+
+def _connection_algorithm(written: str) -> str:
+    word = _algorithm(written)
+    if word not in _OF_CONNECTIONS:
+        raise ValueError(f"'{written}' needs requests to look at (write one of {', '.join(_OF_CONNECTIONS)})")
     return word
 
 
@@ -87,6 +96,7 @@ def _secret(written: str) -> str:
 
 
 ALGORITHM: Final = Parser(" | ".join(ALGORITHMS), _algorithm)
+CONNECTION_ALGORITHM: Final = Parser(" | ".join(_OF_CONNECTIONS), _connection_algorithm)
 HASH_KEY: Final = Parser("header:NAME | cookie:NAME | query:NAME | path | ip", _hash_key)
 STICKY: Final = Parser("cookie[:NAME] | header:NAME | query:NAME | ip", _sticky)
 STICKY_SECRET: Final = Parser("text", _secret)

@@ -14,7 +14,7 @@ from wsproxy.config.choosing import WITHOUT_WEIGHTS
 from wsproxy.config.errors import Place, Problem
 from wsproxy.config.model import Address, RouteSettings, ServerSettings
 from wsproxy.config.route_checks import check_routes
-from wsproxy.config.schema import FRONTEND, GROUP_TABLES, MANAGED, OUTLIER, ROUTE_KINDS
+from wsproxy.config.schema import CHOOSING_KINDS, FRONTEND, GROUP_TABLES, LISTENING_KINDS, MANAGED, OUTLIER, ROUTE_KINDS
 from wsproxy.config.sections import ParsedSection, Setting, suggestion
 
 Sections = Mapping[str, ParsedSection]
@@ -33,9 +33,11 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
     frontends = [section for section in sections.values() if section.kind.name == "frontend"]
     has_tls = any("tls_certificate" in section.settings for section in frontends)
     for section in frontends:
-        yield from _certificates(section)
         yield from _redirect(section, has_tls)
-        yield from _proxy_protocol(section)
+    for section in sections.values():
+        if section.kind.name in LISTENING_KINDS:
+            yield from _certificates(section)
+            yield from _proxy_protocol(section)
     if (admin := sections.get("admin")) is not None:
         yield from _admin(admin)
     yield from check_routes(sections)
@@ -44,10 +46,11 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
         if section.kind.name == "frontend":
             yield from _error_pages(section)
         if section.kind.name in ROUTE_KINDS:
-            yield from _route_group(section, sections)
             yield from _inspected_relay(section)
             yield from _choosing(section)
             yield from _replayed_messages(section)
+        if section.kind.name in CHOOSING_KINDS:
+            yield from _route_group(section, sections)
         if section.kind.server_keys:
             yield from _group_name(section, sections)
             yield from _one_source(section)
@@ -74,6 +77,8 @@ def server_name(section: ParsedSection, number: int) -> str:
 
 def _whole_file(sections: Sections, source: str) -> Iterator[Problem]:
     kinds = {section.kind.name for section in sections.values()}
+    if "tcp" in kinds and not kinds & {"frontend", *ROUTE_KINDS}:
+        return  # it listens and serves by itself
     if "frontend" not in kinds:
         yield Problem(source, 1, 1, "no [frontend]: nothing would listen (write [frontend] with a port)")
     if not kinds & set(ROUTE_KINDS):
@@ -94,7 +99,7 @@ def _error_pages(section: ParsedSection) -> Iterator[Problem]:
 def _listeners(sections: Sections) -> Iterator[Problem]:
     seen: dict[tuple[str, int], ParsedSection] = {}
     for section in sections.values():
-        port = section.get("port") if section.kind.name == "frontend" else None
+        port = section.get("port") if section.kind.name in LISTENING_KINDS else None
         host = section.settings.get("host")
         if port is None or port.value == 0:  # any free port is never the same twice
             continue
@@ -201,7 +206,7 @@ def _weights(sections: Sections) -> Iterator[Problem]:
     """Weights other than 0 and 1, and shares that grow, need a route whose algorithm looks at them."""
     weighing: set[str] = set()
     for route in sections.values():
-        if route.kind.name in ROUTE_KINDS:
+        if route.kind.name in CHOOSING_KINDS:
             algorithm, group = route.get("algorithm"), route.get("group")
             word = _DEFAULT_ALGORITHM if algorithm is None else algorithm.value
             if word not in WITHOUT_WEIGHTS or (algorithm is None and "algorithm" in route.settings):
@@ -251,7 +256,7 @@ def _one_source(section: ParsedSection) -> Iterator[Problem]:
         sources.append((f"server{number}", next(iter(server.values())).key_place))
     sources.sort(key=lambda item: item[1])
     if not sources:
-        others = " or group = NAME" if section.kind.name in ROUTE_KINDS else ""
+        others = " or group = NAME" if section.kind.name in CHOOSING_KINDS else ""
         wanted = f"servers (server1 = host:port), a command{others}"
         yield section.place.problem(f"[{section.name}] needs {wanted}")
     for key, place in sources[1:]:

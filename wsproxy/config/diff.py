@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from wsproxy.config.model import Config, FrontendSettings, GroupSettings, RouteSettings, ServerSettings
+from wsproxy.config.model import Config, FrontendSettings, GroupSettings, RouteSettings, ServerSettings, TcpSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +37,19 @@ class Plan:
     servers: Mapping[str, Changes]
     log_changed: bool = False
     admin_changed: bool = False
+    tcp: Changes = Changes()
 
     @property
     def is_empty(self) -> bool:
         """Whether the new configuration is the old one."""
-        parts = (self.frontends, self.routes, self.groups, *self.servers.values())
+        parts = (self.frontends, self.tcp, self.routes, self.groups, *self.servers.values())
         return not (self.log_changed or self.admin_changed) and all(part.is_empty for part in parts)
 
     def lines(self) -> list[str]:
         """A line for each kind: `routes: 3 kept; changed: http:api; removed: http:old`."""
         titled = [("frontends", self.frontends), ("routes", self.routes), ("groups", self.groups)]
+        if self.tcp != Changes():
+            titled.insert(1, ("tcp listeners", self.tcp))
         titled += [(f"servers of {group}", changes) for group, changes in self.servers.items() if not changes.is_empty]
         others = [("log", self.log_changed), ("admin", self.admin_changed)]
         return [_line(*each) for each in titled] + [f"{title}: changed" for title, changed in others if changed]
@@ -67,6 +70,7 @@ def make_plan(old: Config, new: Config) -> Plan:
         },
         log_changed=old.log != new.log,
         admin_changed=old.admin != new.admin,
+        tcp=_changes(_named(old.tcp), _named(new.tcp)),
     )
 
 
@@ -86,7 +90,7 @@ def needs_new_listener(old: FrontendSettings, new: FrontendSettings) -> bool:
     )
 
 
-def _named(items: Iterable[FrontendSettings | RouteSettings]) -> dict[str, object]:
+def _named(items: Iterable[FrontendSettings | RouteSettings | TcpSettings]) -> dict[str, object]:
     return {item.name: item for item in items}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from wsproxy.config.keys import Key
-from wsproxy.config.schema import GROUP_TABLES, ROUTE_KINDS, SECTIONS
+from wsproxy.config.schema import CHOOSING_KINDS, GROUP_TABLES, SECTIONS
 
 _INTRODUCTION = """\
 An ini file: [section], key = value, # comments; an indented line continues a value; "quotes" keep what is inside as it
@@ -27,10 +27,10 @@ def _lines() -> Iterator[str]:
     for kind in SECTIONS:
         yield f"{kind.form}  {kind.help}{'' if kind.available else _LATER}"
         for table in kind.tables:
-            if kind.name in ROUTE_KINDS and table in GROUP_TABLES:
+            if kind.name in CHOOSING_KINDS and table in GROUP_TABLES:
                 continue  # told by the introduction
             yield from _key_lines(table.keys, "", kind.available)
-        if kind.name not in ROUTE_KINDS:
+        if kind.name not in CHOOSING_KINDS:
             yield from _key_lines(kind.server_keys, "serverN_", kind.available)
         yield ""
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from wsproxy.config.access_format import FIELDS, NUMBERS
 from wsproxy.config.keys import Key, SectionKind
-from wsproxy.config.schema import GROUP_TABLES, ROUTE_KINDS, SECTIONS
+from wsproxy.config.schema import CHOOSING_KINDS, GROUP_TABLES, SECTIONS
 
 _HEAD: Final = """\
 # Reference
@@ -58,7 +58,7 @@ def _lines() -> Iterator[str]:
 def _section(kind: SectionKind) -> Iterator[str]:
     yield f"## {kind.form.replace('[', '`[').replace(']', ']`')}\n"
     yield f"{_sentence(kind.help)}{'' if kind.available else _LATER}\n"
-    is_route = kind.name in ROUTE_KINDS
+    is_route = kind.name in CHOOSING_KINDS
     if is_route:
         yield f"{_GROUP_HINT}\n"
     yield from _table(

@@ -160,6 +160,23 @@ class FrontendSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TcpSettings:
+    """One `[tcp:NAME]` section: a listener whose connections are relayed byte for byte, and where they go."""
+
+    listener: FrontendSettings  # of its fields those that any connection has; its name is the section's
+    group: str  # a GroupSettings name
+    algorithm: str = "random"
+    connect_timeout_s: float = 3.0
+    idle_timeout_s: float | None = 600.0
+    send_proxy: Literal["v1", "v2"] | None = None
+
+    @property
+    def name(self) -> str:
+        """The section's name: `tcp:database`."""
+        return self.listener.name
+
+
+@dataclass(frozen=True, slots=True)
 class HeaderMatch:
     """A field that must be there: with this value, or with any when the value is None."""
 
@@ -293,3 +310,9 @@ class Config:
     groups: tuple[GroupSettings, ...]
     log: LogSettings = field(default_factory=LogSettings)
     admin: AdminSettings | None = None
+    tcp: tuple[TcpSettings, ...] = ()
+
+    @property
+    def listeners(self) -> tuple[FrontendSettings, ...]:
+        """Everything that clients connect to: the frontends, then the listeners of the `[tcp:NAME]` sections."""
+        return (*self.frontends, *(settings.listener for settings in self.tcp))

@@ -14,7 +14,7 @@ from wsproxy.config import model
 from wsproxy.config.access_format import ACCESS_FORMAT
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.admin_token import TOKEN
-from wsproxy.config.choosing import ALGORITHM, HASH_KEY, STICKY, STICKY_SECRET
+from wsproxy.config.choosing import ALGORITHM, CONNECTION_ALGORITHM, HASH_KEY, STICKY, STICKY_SECRET
 from wsproxy.config.failing import SHARE, STATUSES
 from wsproxy.config.keys import LATER, Key, SectionKind, Table
 from wsproxy.config.limits import BYTE_RATE, OPTIONAL_DURATION, ORIGINS, RATE, SESSION_RATE, SLOW_CONSUMER
@@ -237,15 +237,30 @@ STATIC: Final = Table(
     ),
 )
 
-TCP: Final = Table(
-    None,
+TCP_LISTENER: Final = Table(
+    model.FrontendSettings,
     (
         Key("host", LISTEN_HOST, "0.0.0.0", "address to listen on"),
-        Key("port", _PORT, None, "port to listen on", needed=True),
-        Key("group", SECTION_NAME, None, "the servers of [group:NAME]"),
-        Key("algorithm", ALGORITHM, "random", "how a server is chosen"),
-        Key("idle_timeout", DURATION, None, "silence after which a connection is closed"),
-        Key("proxy_protocol", text("accept | send"), None, "the PROXY header"),
+        Key("port", _PORT, None, "port to listen on; 0 takes any free one", needed=True),
+        Key("max_connections", _COUNT, "10000", "clients at a time; beyond it accepting stops"),
+        Key("max_connections_per_ip", _COUNT, None, "those of one address; trusted_proxies are not counted"),
+        Key("tls_certificate", PATHS, None, "certificate chains, PEM: TLS ends here; without them it passes", field=""),
+        Key("tls_key", PATHS, None, "private keys, PEM, in the same order", field=""),
+        Key("proxy_protocol", choice("accept"), None, "the PROXY header that peers must send; trusted_proxies only"),
+        Key("trusted_proxies", NETWORKS, None, "peers whose PROXY header is believed"),
+        Key("header_timeout", DURATION, "10s", "time a client has for its PROXY header and its TLS handshake"),
+        Key("shutdown_timeout", DURATION, "30s", "time a stop leaves to connections"),
+    ),
+)
+
+TCP: Final = Table(
+    model.TcpSettings,
+    (
+        Key("group", SECTION_NAME, None, "the servers of [group:NAME], or of the section so named", field=""),
+        Key("algorithm", CONNECTION_ALGORITHM, "random", "how a server is chosen for each connection"),
+        Key("connect_timeout", DURATION, "3s", "time a connection to a server may take, before the next one is tried"),
+        Key("idle_timeout", OPTIONAL_DURATION, "10m", "silence of both sides after which a connection is closed"),
+        Key("send_proxy", choice("v1", "v2"), None, "the PROXY header that servers get, in this version"),
     ),
 )
 
@@ -316,12 +331,11 @@ SECTIONS: Final = (
     SectionKind("static", "files", (STATIC,), may_be_plain=False, may_be_named=True, available=LATER),
     SectionKind(
         "tcp",
-        "a listener that relays bytes",
-        (TCP,),
+        "a listener that relays bytes: any protocol over TCP",
+        (TCP_LISTENER, TCP, *GROUP_TABLES),
         may_be_plain=False,
         may_be_named=True,
         server_keys=SERVER.keys,
-        available=LATER,
     ),
     SectionKind("cache", "the cache of answers", (CACHE,), available=LATER),
     SectionKind("admin", "the API, the metrics and the dashboard; only where this section stands", (ADMIN,)),
@@ -330,3 +344,7 @@ SECTIONS: Final = (
 
 ROUTE_KINDS: Final = ("http", "websocket")
 """The sections that become a RouteSettings."""
+LISTENING_KINDS: Final = ("frontend", "tcp")
+"""The sections that listen for clients."""
+CHOOSING_KINDS: Final = (*ROUTE_KINDS, "tcp")
+"""The sections that choose among the servers of a group, their own or another's."""

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from wsproxy.config.model import FrontendSettings
 from wsproxy.http.forwarded import is_trusted
-from wsproxy.http.proxy_protocol import SHORTEST_BYTES, ProxyHeaderError, announced_peer, missing_bytes
+from wsproxy.http.proxy_protocol import (
+    SHORTEST_BYTES,
+    ProxyHeaderError,
+    announced_peer,
+    announced_port,
+    missing_bytes,
+)
 from wsproxy.http.replies import error_reply
 from wsproxy.net.accepted import answer_and_close, connect, connect_tls, peek, peer_of, receive
 from wsproxy.net.stream import Stream
@@ -59,7 +65,7 @@ class Entrance:
         self._arriving.add(task)
         try:
             async with asyncio.timeout(self._settings.header_timeout_s):
-                stream.announced_peer = await self._read_announced(accepted)
+                stream.announced_peer, stream.announced_port = await self._read_announced(accepted)
                 self._count(stream, stream.announced_peer or peer_of(accepted))
                 await self._connect(accepted, stream)
         except BaseException:
@@ -79,11 +85,11 @@ class Entrance:
         for task in self._arriving:
             task.cancel()
 
-    async def _read_announced(self, accepted: socket.socket) -> str:
-        """The client as the proxy before us announces it, or ""."""
+    async def _read_announced(self, accepted: socket.socket) -> tuple[str, int]:
+        """The client as the proxy before us announces it, or "" and 0."""
         settings = self._settings
         if not settings.proxy_protocol:
-            return ""
+            return "", 0
         peer = peer_of(accepted)
         if not is_trusted(peer, settings.trusted_proxies):
             raise RefusedError(f"{peer} is not in trusted_proxies, so its PROXY header would not be believed")
@@ -91,7 +97,8 @@ class Entrance:
             header = await receive(accepted, SHORTEST_BYTES)
             while missing := missing_bytes(header):
                 header += await receive(accepted, missing)
-            return announced_peer(header) or ""
+            announced = announced_peer(header)
+            return ("", 0) if announced is None else (announced, announced_port(header))
         except ProxyHeaderError as error:
             self._warn(f"{peer} sent no proper PROXY header ({error}): its connections are closed")
             raise RefusedError(f"{peer}: {error}") from None

@@ -58,6 +58,14 @@ def announced_peer(header: bytes) -> str | None:
     return _announced_v2(header) if header.startswith(SIGNATURE) else _announced_v1(header)
 
 
+def announced_port(header: bytes) -> int:
+    """The client's port in a header that `announced_peer` has found an address in."""
+    if not header.startswith(SIGNATURE):
+        return int(header.split(b" ")[4])
+    start = V2_HEAD_BYTES + (8 if header[13] == _TCP4 else 32)
+    return int.from_bytes(header[start : start + 2], "big")
+
+
 def _missing_v1(received: bytes) -> int:
     if received.endswith(b"\r\n"):
         return 0

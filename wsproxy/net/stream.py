@@ -50,7 +50,8 @@ class Stream(asyncio.Protocol, ByteStream):
     eof: the peer will send no more; `buffer` may still hold what came before.
     closed: nothing can be written any more, because the connection was lost or we closed it.
     write_paused: the write buffer is over its high-water mark: await `drain()` before writing more.
-    announced_peer: the client's address where a trusted proxy has announced another than the socket's, else "".
+    announced_peer, announced_port: the client's address where a trusted proxy has announced another than the socket's,
+    else "" and 0.
     stall_timeout_s: how long the peer may take nothing of what is written, for who watches that.
     on_hangup: called once when the peer half-closes or is lost while nobody waits for its bytes.
     """
@@ -61,6 +62,7 @@ class Stream(asyncio.Protocol, ByteStream):
         "_reading_paused",
         "_waiter",
         "announced_peer",
+        "announced_port",
         "buffer",
         "closed",
         "eof",
@@ -79,6 +81,7 @@ class Stream(asyncio.Protocol, ByteStream):
         self._lost = False
         self.transport: asyncio.Transport = _NO_TRANSPORT
         self.announced_peer = ""
+        self.announced_port = 0
         self.buffer = b""
         self.eof = False
         self.closed = False
@@ -331,6 +334,22 @@ class Stream(asyncio.Protocol, ByteStream):
             return self.announced_peer
         name: Any = self.transport.get_extra_info("peername")
         return str(name[0]) if isinstance(name, tuple) else "unix:"
+
+    @property
+    def peer_endpoint(self) -> tuple[str, int]:
+        """The peer's address and port, as announced where that was; ("", 0) for a unix socket."""
+        if self.announced_peer:
+            return self.announced_peer, self.announced_port
+        return _endpoint(self.transport.get_extra_info("peername"))
+
+    @property
+    def own_endpoint(self) -> tuple[str, int]:
+        """The address and port that the connection leads to on our side; ("", 0) for a unix socket."""
+        return _endpoint(self.transport.get_extra_info("sockname"))
+
+
+def _endpoint(name: Any) -> tuple[str, int]:
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else ("", 0)
 
 
 class _NoTransport(asyncio.Transport):

@@ -21,6 +21,7 @@ from wsproxy.http.messages import RequestHead
 from wsproxy.observe.entries import Refusal, Values, WebSocketEntry, refused_values, request_values
 from wsproxy.observe.line_writer import MAX_BUFFERED_BYTES, DescriptorTarget, FileTarget, LineWriter
 from wsproxy.observe.sheet import Sheet
+from wsproxy.observe.tcp_entry import TcpEnd, tcp_values
 from wsproxy.ws.relay import RelayState
 
 FLUSH_EVERY_S: Final = 0.5
@@ -124,6 +125,11 @@ class AccessLog:
         """It is over."""
         self._sheet.look_at_clock()
         self._add(self._closing.line(entry.values(self._sheet, state)))
+
+    def tcp(self, end: TcpEnd, client: str) -> None:
+        """A connection of a `[tcp:NAME]` section is over."""
+        self._sheet.look_at_clock()
+        self._add(self._closing.line(tcp_values(self._sheet, client, end)))
 
     def _add(self, line: str) -> None:
         size = self._size + len(line)

@@ -22,7 +22,7 @@ from prometheus_client.utils import floatToGoString
 
 from wsproxy.observe.exposition import encode
 from wsproxy.observe.histogram import BOUNDS_S, NO_DURATIONS, Durations
-from wsproxy.observe.snapshot import BackendFigures, BackendState, RouteFigures, Snapshot
+from wsproxy.observe.snapshot import BackendFigures, BackendState, RouteFigures, Snapshot, TcpFigures
 
 _BOUNDS: Final = (*map(floatToGoString, BOUNDS_S), "+Inf")
 _BACKEND: Final = ("group", "backend")
@@ -60,6 +60,7 @@ class SnapshotCollector(Collector):
         waiting = [((group.name,), group.waiting) for group in snapshot.groups]
         yield _gauge("wsproxy_group_waiting_requests", "Requests for which no queue has room.", ("group",), waiting)
         yield from _websockets(snapshot.routes)
+        yield from _tcp(snapshot.tcp)
         yield from _reloads(snapshot)
 
 
@@ -230,3 +231,26 @@ def _reloads(snapshot: Snapshot) -> Iterator[Metric]:
     sessions = [(("kept",), float(reloads.sessions_kept)), (("drained",), float(reloads.sessions_drained))]
     text = "WebSockets that were there at reloads, by what became of them."
     yield _counter("wsproxy_reload_sessions", text, ("fate",), sessions)
+
+
+def _tcp(sections: Sequence[TcpFigures]) -> Iterator[Metric]:
+    by_backend = ("listener", "backend")
+    yield _gauge(
+        "wsproxy_tcp_open_connections",
+        "Connections that are relayed now.",
+        by_backend,
+        (((each.name, backend), count) for each in sections for backend, count in each.open.items()),
+    )
+    yield _counter(
+        "wsproxy_tcp_connections",
+        "Connections that have ended, by how.",
+        (*by_backend, "result"),
+        (((each.name, *key), count) for each in sections for key, count in each.ended.items()),
+    )
+    for side in ("client", "upstream"):
+        yield _counter(
+            f"wsproxy_tcp_{side}_bytes",
+            f"Bytes that {side}s have sent.",
+            by_backend,
+            (((each.name, name), size) for each in sections for name, size in getattr(each, f"{side}_bytes").items()),
+        )

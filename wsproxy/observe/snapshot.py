@@ -170,6 +170,21 @@ class FrontendFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class TcpFigures:
+    """One `[tcp:NAME]` section. open: connections by backend. ended: by (backend or "", result).
+
+    client_bytes, upstream_bytes: what each side has sent, by backend.
+    """
+
+    name: str
+    group: str
+    open: dict[str, int] = field(default_factory=dict)
+    ended: dict[tuple[str, str], int] = field(default_factory=dict)
+    client_bytes: dict[str, int] = field(default_factory=dict)
+    upstream_bytes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadFigures:
     """Reloads: how many took effect and how many were refused; `sessions_kept`, `sessions_drained` over all of them."""
 
@@ -206,6 +221,7 @@ class Snapshot:
     groups: tuple[GroupFigures, ...] = ()
     reloads: ReloadFigures = ReloadFigures()
     processes: tuple[ProcessFigures, ...] = ()
+    tcp: tuple[TcpFigures, ...] = ()
 
     def backends(self) -> list[BackendFigures]:
         """Those of all groups, in the order of the configuration."""
