@@ -36,6 +36,7 @@ from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.tcp import TcpFrontend
+from wsproxy.limiting.gates import Gates
 from wsproxy.logbook import Logbook
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import ListenError, open_sockets
@@ -84,6 +85,7 @@ class Application:
         self.rng = random.Random()
         self.sticky_secret = sticky_secret or secrets.token_bytes(32)
         self.logbook = Logbook(config.log)
+        self.gates = Gates()
         self.groups = {settings.name: self.make_group(settings) for settings in config.groups}
         self.routes = {settings.name: self.make_route(settings) for settings in config.routes}
         self.frontend_by_name = {settings.name: self.make_frontend(settings) for settings in config.frontends}
@@ -126,6 +128,7 @@ class Application:
             relays = Relays(settings, group, self.deadlines, self.rng, self.shutdown_timeout_s / 2)
         route = Route(settings, group, make_policy(settings.algorithm, self.rng), relays)
         route.bind_clients(self.make_affinity(settings))
+        route.gate = self.gates.gate(settings)
         return route
 
     def make_affinity(self, settings: RouteSettings) -> Affinity | None:
@@ -209,6 +212,7 @@ class Application:
             self._services.start_soon(self.deadlines.run)
             self._services.start_soon(self._manager.run)
             self.logbook.start(self._services)
+            self._services.start_soon(self.gates.run)
             self._services.start_soon(self.administration.run)
             for running in self.groups.values():
                 self._services.start_soon(running.run)

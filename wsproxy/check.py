@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from wsproxy.config.model import Config, LogSettings, ServerSettings
@@ -31,7 +32,15 @@ def check_files(config: Config) -> list[Finding]:
     """Everything wrong or doubtful, in the order of the configuration."""
     servers = (server for group in config.groups for server in group.servers)
     trust = dict.fromkeys(finding for server in servers for finding in _trust(server))
-    return [*_identities(config), *_pages(config), *_access_log(config.log), *trust]
+    return [*_identities(config), *_pages(config), *_access_log(config.log), *trust, *_libraries(config)]
+
+
+def _libraries(config: Config) -> Iterator[Finding]:
+    """What a setting needs that is not installed with the proxy itself."""
+    for route in config.routes:
+        if route.rate_limit.store == "redis" and find_spec("redis") is None:
+            message = "rate_limit_store = redis needs the Redis client (pip install 'wsproxy[redis]')"
+            yield Finding(route.rate_limit.place, message)
 
 
 def _access_log(settings: LogSettings) -> Iterator[Finding]:

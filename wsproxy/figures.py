@@ -32,6 +32,7 @@ from wsproxy.observe.snapshot import (
     HealthFigures,
     Phase,
     PoolFigures,
+    RateLimitFigures,
     ReloadFigures,
     RouteFigures,
     SessionFigures,
@@ -44,6 +45,7 @@ from wsproxy.running import RunningGroup
 if TYPE_CHECKING:
     from wsproxy.app import Application
     from wsproxy.backend.pool import WorkerPool
+    from wsproxy.limiting.gate import RouteGate
     from wsproxy.observe.process import LoopLag
     from wsproxy.ws.frames import FrameScanner
 
@@ -241,7 +243,12 @@ def _route(route: Route) -> RouteFigures:
         answered=tuple(route.totals.answered()),
         retries=route.totals.retries,
         websockets=None if route.relays is None else _websockets(route.relays),
+        rate_limit=None if route.gate is None else _rate_limit(route.gate),
     )
+
+
+def _rate_limit(gate: RouteGate) -> RateLimitFigures:
+    return RateLimitFigures(gate.refused, gate.unchecked, gate.entries, gate.evicted)
 
 
 def _websockets(relays: Relays) -> WebSocketFigures:

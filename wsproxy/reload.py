@@ -165,6 +165,7 @@ class Reload:
                     route.policy = make_policy(settings.algorithm, app.rng)
                 route.use(settings)
                 route.bind_clients(app.make_affinity(settings))
+                route.gate = app.gates.gate(settings, route.gate)
             app.routes[settings.name] = route
         for route in before.values():
             self._let_go(route)

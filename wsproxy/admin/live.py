@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import asdict
 from typing import Any, Final
 
 import anyio
@@ -101,6 +102,7 @@ def _route(route: RouteFigures) -> dict[str, Any]:
         "retries": route.retries,
         "answered": answered,
         "websockets": None,
+        "rate_limit": None if route.rate_limit is None else asdict(route.rate_limit),
     }
     if (websockets := route.websockets) is not None:
         content["websockets"] = {

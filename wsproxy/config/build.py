@@ -32,6 +32,7 @@ from wsproxy.config.model import (
     WebSocketSettings,
 )
 from wsproxy.config.pages import media_type
+from wsproxy.config.rate_limits import rate_limit_settings
 from wsproxy.config.route_checks import frontend_name
 from wsproxy.config.schema import (
     ADMIN,
@@ -133,6 +134,7 @@ def _route(section: ParsedSection, parsed: Sections) -> RouteSettings:
         kind="websocket" if is_websocket else "http",
         group=section.name if group is None else group.value,
         frontend=None if frontend is None else frontend_name(frontend.value, parsed),
+        rate_limit=rate_limit_settings(section, parsed),
         websocket=WebSocketSettings(**section.fields(WEBSOCKET)) if is_websocket else WebSocketSettings(),
         **section.fields(ROUTE),
         **({} if is_websocket else section.fields(HTTP_ROUTE)),

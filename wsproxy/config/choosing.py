@@ -58,7 +58,7 @@ def _request_key(written: str, shapes: str) -> RequestKey:
     """Any key there is; raises ValueError, which names the `shapes` that there are."""
     source, colon, name = (part.strip() for part in written.partition(":"))
     match source.lower():
-        case "ip" | "path" as whole if not colon:
+        case "ip" | "path" | "route" as whole if not colon:
             return RequestKey(whole)
         case "header" if _token(name):
             return RequestKey("header", name.lower())
@@ -71,12 +71,24 @@ def _request_key(written: str, shapes: str) -> RequestKey:
     raise ValueError(f"'{written}' is not a part of a request (write {shapes})")
 
 
+_LIMIT_SHAPES: Final = "ip, header:NAME, cookie:NAME, query:NAME, path or route"
 _HASH_SHAPES: Final = "header:NAME, cookie:NAME, query:NAME, path or ip"
 _STICKY_SHAPES: Final = "cookie, cookie:NAME, header:NAME, query:NAME or ip"
 
 
 def _hash_key(written: str) -> RequestKey:
-    key = _request_key(written, _HASH_SHAPES)
+    key = _named_key(written, _HASH_SHAPES)
+    if key.source == "route":
+        raise ValueError(f"'{written}' tells no request from another (write {_HASH_SHAPES})")
+    return key
+
+
+def _limit_key(written: str) -> tuple[RequestKey]:
+    return (_named_key(written, _LIMIT_SHAPES),)
+
+
+def _named_key(written: str, shapes: str) -> RequestKey:
+    key = _request_key(written, shapes)
     if key == RequestKey("cookie"):
         raise ValueError(f"'{written}' does not say which cookie (write cookie:NAME)")
     return key
@@ -84,7 +96,7 @@ def _hash_key(written: str) -> RequestKey:
 
 def _sticky(written: str) -> RequestKey:
     key = _request_key(written, _STICKY_SHAPES)
-    if key.source == "path":
+    if key.source in ("path", "route"):
         raise ValueError(f"'{written}' tells no client from another (write {_STICKY_SHAPES})")
     return key
 
@@ -98,5 +110,6 @@ def _secret(written: str) -> str:
 ALGORITHM: Final = Parser(" | ".join(ALGORITHMS), _algorithm)
 CONNECTION_ALGORITHM: Final = Parser(" | ".join(_OF_CONNECTIONS), _connection_algorithm)
 HASH_KEY: Final = Parser("header:NAME | cookie:NAME | query:NAME | path | ip", _hash_key)
+LIMIT_KEYS: Final = Parser("ip | header:NAME | cookie:NAME | query:NAME | path | route", _limit_key, many=True)
 STICKY: Final = Parser("cookie[:NAME] | header:NAME | query:NAME | ip", _sticky)
 STICKY_SECRET: Final = Parser("text", _secret)

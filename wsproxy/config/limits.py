@@ -1,4 +1,4 @@
-"""Parsers of what limits a WebSocket: rates, origins, and what is done about a peer that does not read.
+"""Parsers of what limits clients: rates, origins, and what is done about a peer that does not read.
 
 Pure; the parsers of single values that every section has in common are in `values`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from wsproxy.config.model import Rate
 from wsproxy.config.values import DURATION, Parser, size
@@ -44,6 +45,32 @@ def _session_rate(written: str) -> Rate:
     return _rate(written if "/" in written else f"{written}/s")
 
 
+def _rates(written: str) -> tuple[Rate]:
+    return (_rate(written),)
+
+
+def _burst(written: str) -> tuple[int]:
+    if _COUNT.fullmatch(written) is None or not int(written):
+        raise ValueError(f"'{written}' is not a number of requests (1 to 999999999)")
+    return (int(written),)
+
+
+def _redis_url(written: str) -> str:
+    """As the client library reads it; nothing of it is repeated in an error, since it may hold a password."""
+    parts = urlsplit(written)
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError("the port of this URL is not a number from 1 to 65535") from None
+    if parts.scheme == "unix" and parts.path.startswith("/"):
+        return written
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or port == 0:
+        raise ValueError("this is not the URL of a Redis server (write redis://host:6379/0, rediss://… or unix:///path)")
+    if parts.path.strip("/") and not parts.path.strip("/").isdigit():
+        raise ValueError("the path of this URL is not the number of a database (write redis://host:6379/0)")
+    return written
+
+
 def _origins(written: str) -> tuple[str, ...]:
     origins = tuple(written.replace(",", " ").lower().split())
     for origin in origins:
@@ -71,6 +98,9 @@ def _optional_duration(written: str) -> float | None:
 
 
 RATE: Final = Parser("5/s | 100/m", _rate)
+RATES: Final = Parser("5/s | 100/m, one a line", _rates, many=True)
+BURSTS: Final = Parser("N, one a line", _burst, many=True)
+REDIS_URL: Final = Parser("redis://host:port/db", _redis_url)
 BYTE_RATE: Final = Parser("64k/s | 10m/m", _byte_rate)
 SESSION_RATE: Final = Parser("N, sessions a second", _session_rate)
 ORIGINS: Final = Parser("same-host | null | https://host[:port] | https://*.domain", _origins, many=True)

@@ -188,7 +188,7 @@ class HeaderMatch:
 class RequestKey:
     """A part of a request that tells clients or contents apart."""
 
-    source: Literal["header", "cookie", "query", "path", "ip"]
+    source: Literal["header", "cookie", "query", "path", "ip", "route"]  # route: all requests together
     name: str = ""  # of the field, cookie or parameter; a cookie of ours may have none
 
 
@@ -203,6 +203,26 @@ class Rate:
     def a_second(self) -> float:
         """How many a second."""
         return self.amount / self.period_s
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """One limit of a route: what it counts by, and how often each may come."""
+
+    rate: Rate
+    burst: int  # how many at once
+    key: RequestKey = RequestKey("ip")
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitSettings:
+    """How often the clients of a route may come."""
+
+    limits: tuple[RateLimit, ...] = ()
+    entries: int = 200_000
+    store: Literal["memory", "redis"] = "memory"
+    redis_url: str | None = None
+    place: str = field(default="", compare=False)  # of the store in the ini file, for a client that is not installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +275,7 @@ class RouteSettings:
     retries: int = 1
     pass_trailers: bool = False
     preserve_host: bool = False
+    rate_limit: RateLimitSettings = RateLimitSettings()
     websocket: WebSocketSettings = WebSocketSettings()
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from wsproxy.config.errors import Problem
 from wsproxy.config.model import HeaderMatch, RouteSettings
+from wsproxy.config.rate_limits import rate_limit_problems
 from wsproxy.config.schema import ROUTE_KINDS
 from wsproxy.config.sections import ParsedSection, suggestion
 
@@ -26,6 +27,7 @@ def check_routes(sections: Sections) -> Iterator[Problem]:
     for section in sections.values():
         if section.kind.name in ROUTE_KINDS:
             yield from _route_frontend(section, sections)
+            yield from rate_limit_problems(section, sections)
 
 
 def frontend_name(written: str, sections: Sections) -> str | None:

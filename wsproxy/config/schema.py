@@ -14,10 +14,20 @@ from wsproxy.config import model
 from wsproxy.config.access_format import ACCESS_FORMAT
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.admin_token import TOKEN
-from wsproxy.config.choosing import ALGORITHM, CONNECTION_ALGORITHM, HASH_KEY, STICKY, STICKY_SECRET
+from wsproxy.config.choosing import ALGORITHM, CONNECTION_ALGORITHM, HASH_KEY, LIMIT_KEYS, STICKY, STICKY_SECRET
 from wsproxy.config.failing import SHARE, STATUSES
 from wsproxy.config.keys import LATER, Key, SectionKind, Table
-from wsproxy.config.limits import BYTE_RATE, OPTIONAL_DURATION, ORIGINS, RATE, SESSION_RATE, SLOW_CONSUMER
+from wsproxy.config.limits import (
+    BURSTS,
+    BYTE_RATE,
+    OPTIONAL_DURATION,
+    ORIGINS,
+    RATE,
+    RATES,
+    REDIS_URL,
+    SESSION_RATE,
+    SLOW_CONSUMER,
+)
 from wsproxy.config.pages import ERROR_PAGES, VIA_NAME
 from wsproxy.config.values import (
     BOOLEAN,
@@ -43,8 +53,6 @@ from wsproxy.config.values import (
 
 _COUNT: Final = integer(1, 1_000_000)
 _PORT: Final = integer(0, 65535)
-_RATE: Final = text("5/s | 100/m")
-_REQUEST_KEY: Final = text("cookie[:NAME] | header:NAME | query:NAME | ip | path")
 
 FRONTEND: Final = Table(
     model.FrontendSettings,
@@ -99,13 +107,23 @@ ROUTE: Final = Table(
         Key("retries", integer(0, 10), "1", "attempts on other servers after a failure that allows it"),
         Key("pass_trailers", BOOLEAN, "no", "forward trailer fields of chunked messages, both ways"),
         Key("preserve_host", BOOLEAN, "no", "servers written as a URL get the client's Host too"),
-        Key("rate_limit", _RATE, None, "requests let through per rate_limit_key", LATER),
-        Key("rate_limit_key", _REQUEST_KEY, "ip", "what rate_limit counts by", LATER),
         Key("breaker", BOOLEAN, "no", "stop asking a server that keeps failing", LATER),
         Key("breaker_failures", _COUNT, None, "failures in a row that open the breaker", LATER),
         Key("breaker_open", DURATION, None, "how long the breaker stays open", LATER),
         Key("breaker_trials", _COUNT, None, "requests let through to try a server again", LATER),
         Key("cache", BOOLEAN, "no", "keep answers in the cache", LATER),
+    ),
+)
+
+RATE_LIMIT: Final = Table(
+    model.RateLimitSettings,
+    (
+        Key("rate_limit", RATES, None, "requests and handshakes per rate_limit_key; others get 429", field=""),
+        Key("rate_limit_burst", BURSTS, None, "how many of them at once; by default as the rate says", field=""),
+        Key("rate_limit_key", LIMIT_KEYS, None, "what rate_limit counts by: ip, if not said", field=""),
+        Key("rate_limit_entries", integer(1000, 100_000_000), "200000", "clients remembered at most", field="entries"),
+        Key("rate_limit_store", choice("memory", "redis"), "memory", "where they are remembered", field="store"),
+        Key("redis_url", REDIS_URL, None, "the server of rate_limit_store = redis; that of [cache] by default"),
     ),
 )
 
@@ -308,14 +326,14 @@ SECTIONS: Final = (
     SectionKind(
         "http",
         "a route for HTTP requests; without NAME the default route",
-        (ROUTE, HTTP_ROUTE, *GROUP_TABLES),
+        (ROUTE, HTTP_ROUTE, RATE_LIMIT, *GROUP_TABLES),
         may_be_named=True,
         server_keys=SERVER.keys,
     ),
     SectionKind(
         "websocket",
         "a route for WebSockets; without NAME the default route",
-        (ROUTE, WEBSOCKET, *GROUP_TABLES),
+        (ROUTE, RATE_LIMIT, WEBSOCKET, *GROUP_TABLES),
         may_be_named=True,
         server_keys=SERVER.keys,
     ),

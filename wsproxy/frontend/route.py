@@ -13,17 +13,19 @@ from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.request_totals import RequestTotals
 from wsproxy.http.codec import with_line
 from wsproxy.http.messages import ResponseHead
+from wsproxy.limiting.gate import RouteGate
 
 
 class Route:
     """Where a matched request goes.
 
     affinity: what is asked of a request before a backend is chosen, if anything is. edits: what is done to the head of
-    every answer. handler: who answers instead of `forward`. relays: of a `[websocket…]` route, its WebSockets.
+    every answer. gate: its rate limits, if it has some. handler: who answers instead of `forward`. relays: of a
+    `[websocket…]` route, its WebSockets.
     totals: its counters.
     """
 
-    __slots__ = ("affinity", "edits", "group", "handler", "policy", "relays", "settings", "totals")
+    __slots__ = ("affinity", "edits", "gate", "group", "handler", "policy", "relays", "settings", "totals")
 
     def __init__(self, settings: RouteSettings, group: Group, policy: Policy, relays: Relays | None = None) -> None:
         self.settings = settings
@@ -31,6 +33,7 @@ class Route:
         self.policy = policy
         self.relays = relays
         self.totals = RequestTotals()
+        self.gate: RouteGate | None = None
         self.handler: Handler | None = None
         self.edits: tuple[HeadEdit, ...] = ()
         self.affinity: Affinity | None = None

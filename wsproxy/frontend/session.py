@@ -13,6 +13,7 @@ from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.errors import BODY_TOO_LARGE, CLIENT_LEFT, REQUEST_TIMEOUT, STOPPING, Failure
 from wsproxy.exchange import Exchange, StageClock
+from wsproxy.frontend.admission import TooManyRequestsError, admit
 from wsproxy.frontend.body import ClientBody
 from wsproxy.frontend.forward import begin, see_through
 from wsproxy.frontend.identity import ClientIdentity
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from wsproxy.frontend.route import Route
 
 ReadHead = Callable[[bytes], tuple[RequestHead, int] | None]
+
+_MAY_GO_ON: Final = (404, 405, 429)
+"""Refusals after which a connection is as good as before: the client did nothing wrong that HTTP knows of."""
 
 LINGER_BYTES: Final = 64 * 1024
 LINGER_S: Final = 2.0
@@ -114,13 +118,16 @@ class ClientSession:
                         route = frontend.route(head)
                         known, routes = head, frontend.http_routes
                     self._requests += 1
-                    exchange = self._make_exchange(head, route)
+                    exchange = (
+                        self._make_exchange(head, route) if route.gate is None else await self._ask_gate(head, route)
+                    )
                 except MalformedRequestError as error:
                     if await self._refuse(error.status, str(error), head, error.fields):
                         continue
                     return None
-                except HttpsRequiredError as error:
-                    await self._refuse(error.status, str(error), head, error.fields)
+                except (HttpsRequiredError, TooManyRequestsError) as error:
+                    if await self._refuse(error.status, str(error), head, error.fields, error.route):
+                        continue
                     return None
                 if route.handler is not None:
                     await route.handler(exchange, route)
@@ -269,6 +276,15 @@ class ClientSession:
         self.exchange = exchange
         return exchange
 
+    async def _ask_gate(self, head: RequestHead, route: Route) -> Exchange:
+        """As `_make_exchange`, if the route's rate limits allow it. Raises TooManyRequestsError as well."""
+        verdict = await admit(head, route, self.identity.address(head))
+        if self._stream.closed:  # meanwhile
+            raise BrokenResourceError
+        exchange = self._make_exchange(head, route)
+        exchange.edits = (*exchange.edits, verdict.edit)
+        return exchange
+
     async def _conclude(self, exchange: Exchange) -> bool:
         """After an attempt that needs a second look: answer for the backend that could not, end what must end.
 
@@ -338,27 +354,37 @@ class ClientSession:
             await self._end(unread=bool(head.length or self._stream.buffer))
         return not close
 
-    async def _refuse(self, status: int, message: str, head: RequestHead | None, fields: bytes = b"") -> bool:
+    async def _refuse(
+        self, status: int, message: str, head: RequestHead | None, fields: bytes = b"", route: str = ""
+    ) -> bool:
         """Answer a request that goes nowhere, and end the connection, unless it is only that nothing is there.
 
         True when the connection may go on.
         """
         frontend = self._frontend
-        frontend.refused[status] += 1
+        if not route:  # which has counted it
+            frontend.refused[status] += 1
         request_id = self.identity.request_id(head)
-        self._requests += 1
+        self._requests += not route
         over = frontend.stopping or self._requests >= frontend.settings.keepalive_requests
-        keep_alive = status in (404, 405) and head is not None and head.keep_alive and not head.length and not over
+        keep_alive = status in _MAY_GO_ON and head is not None and head.keep_alive and not over and self._skips(head)
         reply = frontend.answers.error(status, message, request_id, head, close=not keep_alive, fields=fields)
         self._stream.write(reply)
         if frontend.access is not None:
-            refusal = Refusal(status, message, request_id, len(reply))
+            refusal = Refusal(status, message, request_id, len(reply), route)
             frontend.access.refused(refusal, self.identity.address(head), head)
         if status == 408:
             self._stream.close()  # whoever holds connections by dribbling is not waited for again
         elif not keep_alive:
             await self._end(unread=True)
         return keep_alive
+
+    def _skips(self, head: RequestHead) -> bool:
+        """Whether the next request comes at once: a body that nobody wants is dropped if it is there as a whole."""
+        if not 0 <= head.length <= len(self._stream.buffer):
+            return False
+        self._stream.consume(head.length)
+        return True
 
     async def _end(self, unread: bool) -> None:
         """Close; where input is or may be unread, not before the client had time to read our answer."""

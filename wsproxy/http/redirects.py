@@ -17,6 +17,8 @@ _KEEP_THEIR_METHOD: Final = frozenset({b"GET", b"HEAD"})  # a 301 may turn any o
 class HttpsRequiredError(Exception):
     """The request has to come over https; `status` is the answer and `fields` its Location line."""
 
+    route = ""  # it was led to none
+
     def __init__(self, status: int, fields: bytes) -> None:
         super().__init__("this site is served over https")
         self.status = status

@@ -117,12 +117,13 @@ def termination(exchange: Exchange) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """How a request was answered that went nowhere. size: bytes of the answer."""
+    """How a request was answered that went nowhere. size: bytes of the answer. route: who refused it, or ""."""
 
     status: int
     message: str
     request_id: bytes
     size: int
+    route: str = ""
 
 
 def refused_values(sheet: Sheet, client: str, head: RequestHead | None, refusal: Refusal) -> Values:
@@ -140,7 +141,7 @@ def refused_values(sheet: Sheet, client: str, head: RequestHead | None, refusal:
     return (
         *(sheet.time, sheet.time_iso, "request", client),
         *(request, method, target, protocol, host, referer, user_agent),
-        *(status, refusal.size, no_number, no_text, no_text, 0, code),
+        *(status, refusal.size, no_number, refusal.route or no_text, no_text, 0, code),
         *(no_number, no_number, no_number, no_number),
         *(shown(refusal.request_id), trace_id, shown(refusal.message.encode())),
     )

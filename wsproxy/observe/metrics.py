@@ -56,6 +56,8 @@ class SnapshotCollector(Collector):
         yield from _process(snapshot)
         yield from _frontends(snapshot)
         yield from _requests(snapshot.routes)
+        limited = [((route.name,), route.rate_limit) for route in snapshot.routes if route.rate_limit is not None]
+        yield from _rows("wsproxy_rate_limit_", ("route",), _RATE_LIMIT, limited)
         yield from _backends(snapshot.backends())
         waiting = [((group.name,), group.waiting) for group in snapshot.groups]
         yield _gauge("wsproxy_group_waiting_requests", "Requests for which no queue has room.", ("group",), waiting)
@@ -115,6 +117,13 @@ _FRONTEND: Final[tuple[Row, ...]] = (
     ("gauge", "connections", "connections", "Client connections, WebSockets among them."),
     ("gauge", "max_connections", "max_connections", "Client connections at most."),
     ("counter", "connections_accepted", "accepted", "Client connections since the start."),
+)
+
+_RATE_LIMIT: Final[tuple[Row, ...]] = (
+    ("counter", "refused_requests", "refused", "Requests and handshakes that were too many, and got 429."),
+    ("counter", "unchecked_requests", "unchecked", "Requests that passed because the shared store did not answer."),
+    ("gauge", "entries", "entries", "Clients remembered by this process."),
+    ("counter", "evictions", "evicted", "Clients forgotten too early, because there were too many."),
 )
 
 _POOL: Final[tuple[Row, ...]] = (

@@ -69,8 +69,25 @@ class WebSocketFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimitFigures:
+    """The rate limits of one route.
+
+    refused: requests that got 429. unchecked: those that passed because the shared store did not answer. entries:
+    clients remembered now. evicted: clients forgotten too early, because there were too many.
+    """
+
+    refused: int = 0
+    unchecked: int = 0
+    entries: int = 0
+    evicted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RouteFigures:
-    """One route. retries: attempts after the first. websockets: None for an `[http…]` route."""
+    """One route. retries: attempts after the first. websockets: None for an `[http…]` route.
+
+    rate_limit: None where nothing is limited.
+    """
 
     name: str
     kind: str
@@ -78,6 +95,7 @@ class RouteFigures:
     answered: tuple[Answered, ...] = ()
     retries: int = 0
     websockets: WebSocketFigures | None = None
+    rate_limit: RateLimitFigures | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""A real redis-server on a port of its own, without a file, for the length of a test."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+import pytest
+
+from tests.integration.harness import refused_port
+
+
+class RedisServer:
+    """Starts, stops, and starts again at the same port."""
+
+    def __init__(self, program: str, port: int) -> None:
+        self._program = program
+        self._process: asyncio.subprocess.Process | None = None
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        assert self._process is not None
+        return self._process
+
+    async def start(self) -> None:
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = await asyncio.create_subprocess_exec(
+            self._program, *options, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        with anyio.fail_after(20):
+            while True:
+                with suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                    writer.close()
+                    return
+                await anyio.sleep(0.01)
+
+    async def stop(self) -> None:
+        """Kill it, paused or not."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+
+
+@asynccontextmanager
+async def redis_server() -> AsyncIterator[RedisServer]:
+    """One that runs inside the block."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("needs redis-server (apt-get install redis-server)")
+    server = RedisServer(program, await refused_port())
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()

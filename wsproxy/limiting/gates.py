@@ -1,0 +1,54 @@
+"""The gates of all routes, and the Redis servers that some of them count on.
+
+Knows the settings of routes; decides nothing about a request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from wsproxy.limiting.gate import RouteGate
+from wsproxy.limiting.shared import SharedBuckets
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from wsproxy.config.model import RouteSettings
+
+
+class Gates:
+    """Makes gates. share: the part of each limit that is this process's, where several hold one in memory."""
+
+    def __init__(self, share: float = 1.0) -> None:
+        self._share = share
+        self._stores: dict[str, SharedBuckets] = {}
+        self._tasks: TaskGroup | None = None
+
+    def gate(self, settings: RouteSettings, old: RouteGate | None = None) -> RouteGate | None:
+        """The gate of a route, which is the `old` one with other limits; None where nothing is limited."""
+        limits = settings.rate_limit
+        if not limits.limits:
+            return None
+        shared = None if limits.redis_url is None else self.store(limits.redis_url)
+        if old is None:
+            return RouteGate(settings.name, limits, shared, self._share)
+        old.use(limits, shared)
+        return old
+
+    def store(self, url: str) -> SharedBuckets:
+        """The buckets on the Redis server at `url`, which is connected to when it is first asked."""
+        store = self._stores.get(url)
+        if store is None:
+            store = self._stores[url] = SharedBuckets(url)
+            if self._tasks is not None:
+                self._tasks.start_soon(store.run)
+        return store
+
+    async def run(self) -> None:
+        """Serve who asks until cancelled."""
+        async with anyio.create_task_group() as self._tasks:
+            for store in self._stores.values():
+                self._tasks.start_soon(store.run)
+            await anyio.sleep_forever()
