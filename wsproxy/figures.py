@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -269,7 +269,13 @@ def _websockets(relays: Relays) -> WebSocketFigures:
         round_trips=totals.round_trips,
         round_trip_s=totals.round_trip_s,
         paused_s=totals.paused_s,
+        client_sizes=_by_size(totals.client_sizes),
+        upstream_sizes=_by_size(totals.upstream_sizes),
     )
+
+
+def _by_size(counts: Sequence[int]) -> dict[int, int]:
+    return {exponent: count for exponent, count in enumerate(counts) if count}
 
 
 def _carried(counted: Traffic | FrameScanner) -> Carried:

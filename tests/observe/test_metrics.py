@@ -66,6 +66,7 @@ SNAPSHOT = Snapshot(
                 lived_s=60.5,
                 round_trips=3,
                 round_trip_s=0.3,
+                client_sizes={1: 2, 4: 1, 10: 3, 30: 4},
             ),
         ),
     ),
@@ -142,6 +143,15 @@ def test_websockets() -> None:
     assert value("websocket_messages_total", route="websocket", sender="client", type="binary") == 3
     assert value("websocket_payload_bytes_total", route="websocket", sender="upstream") == 900
     assert value("websocket_round_trip_seconds_total", route="websocket") == 0.3
+
+
+def test_messages_by_size() -> None:
+    who = {"route": "websocket", "sender": "client"}
+    bounds = ["16.0", "512.0", "1024.0", "67108864.0", "+Inf"]
+    assert [value("websocket_message_size_bytes_bucket", **who, le=bound) for bound in bounds] == [3, 3, 6, 6, 10]
+    assert value("websocket_message_size_bytes_count", **who) == 10
+    assert value("websocket_message_size_bytes_sum", **who) == 500
+    assert value("websocket_message_size_bytes_count", route="websocket", sender="upstream") == 0
 
 
 def test_the_whole() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from wsproxy.ws.control import close_frame
-from wsproxy.ws.frames import FrameScanner
+from wsproxy.ws.frames import SIZE_CLASSES, FrameScanner
 
 KEY = b"\x01\x02\x03\x04"
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
@@ -447,3 +447,28 @@ def test_other_closes_pass_and_so_does_a_parting_one_inside_a_message() -> None:
     data = b"\x02\x01a\x88\x02\x03\xf4"
     assert scanner.feed(data) == data
     assert not scanner.parted
+
+
+@each_chunking
+def test_messages_are_told_apart_by_size(give: Callable[[FrameScanner, bytes], bytes]) -> None:
+    """By the least power of two that they do not exceed; fragments count together, and only once they are whole."""
+    sizes = [0] * SIZE_CLASSES
+    scanner = FrameScanner(sizes=sizes)
+    for payload_bytes in (0, 1, 2, 3, 4, 16, 17, 1024, 1025, 65536):
+        give(scanner, frame(BINARY, bytes(payload_bytes)))
+    counted = {size: count for size, count in enumerate(sizes) if count}
+    assert counted == {0: 1, 1: 2, 2: 2, 4: 1, 5: 1, 10: 1, 11: 1, 16: 1}
+    heir = scanner.successor()
+    give(heir, frame(TEXT, b"12345", final=False) + frame(PING, b"?"))
+    assert sizes[3] == 0
+    give(heir, frame(CONTINUATION, b"678"))
+    assert sizes[3] == 1
+    assert sum(sizes) == scanner.messages + 1 == heir.messages
+
+
+def test_a_size_nobody_can_mean_has_its_place() -> None:
+    sizes = [0] * SIZE_CLASSES
+    scanner = FrameScanner(sizes=sizes)
+    scanner.feed(frame(BINARY, b"some", final=False))
+    scanner.feed(endless(CONTINUATION))
+    assert sizes[-1] == 1

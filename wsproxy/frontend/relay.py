@@ -60,7 +60,7 @@ class Relay:
     __slots__ = (
         "_client",
         "_client_life",
-                "_idle",
+        "_idle",
         "_inspectors",
         "_nap",
         "_owner",
@@ -93,7 +93,8 @@ class Relay:
         self.peer = ""
         self.access_entry: WebSocketEntry | None = None
         self.number = 0
-        self.state = RelayState(_mask, owner.settings.max_message_size_bytes)
+        sizes = (owner.totals.client_sizes, owner.totals.upstream_sizes)
+        self.state = RelayState(_mask, owner.settings.max_message_size_bytes, *sizes)
         self.opened_at = now
         self.ends_at = owner.end_of_life(now)
         self.deadline = NEVER

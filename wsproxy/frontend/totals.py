@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from wsproxy.ws.control import ABNORMAL
-from wsproxy.ws.frames import FrameScanner
+from wsproxy.ws.frames import SIZE_CLASSES, FrameScanner
 
 if TYPE_CHECKING:
     from wsproxy.frontend.relay import Relay
@@ -53,10 +53,12 @@ class RelayTotals:
     ended carried; `traffic` adds those that run. lived_s: of the ended ones. round_trips, round_trip_s: of our pings.
     paused_s: time in which a side was not read because the other one took nothing. drained: told to go by a drain.
     reconnects: times another backend took a session over. replayed: messages that such a backend was told again.
+    client_sizes, upstream_sizes: messages by size, as `FrameScanner.sizes` has them; the scanners of all relays add.
     """
 
     __slots__ = (
         "client",
+        "client_sizes",
         "closes",
         "drained",
         "ended",
@@ -68,6 +70,7 @@ class RelayTotals:
         "round_trip_s",
         "round_trips",
         "upstream",
+        "upstream_sizes",
     )
 
     def __init__(self) -> None:
@@ -75,6 +78,8 @@ class RelayTotals:
         self.closes: Counter[tuple[str, int]] = Counter()
         self.client = Traffic()
         self.upstream = Traffic()
+        self.client_sizes = [0] * SIZE_CLASSES
+        self.upstream_sizes = [0] * SIZE_CLASSES
         self.ended = self.drained = self.reconnects = self.replayed = self.round_trips = 0
         self.lived_s = self.paused_s = self.round_trip_s = 0.0
 

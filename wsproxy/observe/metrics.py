@@ -22,9 +22,19 @@ from prometheus_client.utils import floatToGoString
 
 from wsproxy.observe.exposition import encode
 from wsproxy.observe.histogram import BOUNDS_S, NO_DURATIONS, Durations
-from wsproxy.observe.snapshot import BackendFigures, BackendState, RouteFigures, Snapshot, TcpFigures
+from wsproxy.observe.snapshot import (
+    BackendFigures,
+    BackendState,
+    RouteFigures,
+    Snapshot,
+    TcpFigures,
+    WebSocketFigures,
+)
 
 _BOUNDS: Final = (*map(floatToGoString, BOUNDS_S), "+Inf")
+_SIZES: Final = range(4, 27)
+"""Powers of two, 16 bytes to 64 MiB, by which messages are told apart."""
+
 _BACKEND: Final = ("group", "backend")
 _STATES: Final = get_args(BackendState)
 
@@ -231,6 +241,23 @@ def _websockets(routes: tuple[RouteFigures, ...]) -> Iterator[Metric]:
     messages += [((*key, "binary"), carried.messages - carried.texts) for key, carried in sides]
     yield _counter("wsproxy_websocket_messages", "Messages relayed.", ("route", "sender", "type"), messages)
     yield from _rows("wsproxy_websocket_", ("route", "sender"), _CARRIED, sides)
+    yield _message_sizes(named)
+
+
+def _message_sizes(named: Iterable[tuple[Labels, WebSocketFigures]]) -> Metric:
+    text = "Payload of the messages relayed, as it passed: compressed, where the two sides compress."
+    family = HistogramMetricFamily("wsproxy_websocket_message_size_bytes", text, labels=("route", "sender"))
+    for name, each in named:
+        for sender, sizes, carried in (
+            ("client", each.client_sizes, each.client),
+            ("upstream", each.upstream_sizes, each.upstream),
+        ):
+            below = [
+                (str(float(2**bound)), float(sum(count for size, count in sizes.items() if size <= bound)))
+                for bound in _SIZES
+            ]
+            family.add_metric((*name, sender), [*below, ("+Inf", float(sum(sizes.values())))], carried.data_bytes)
+    return family
 
 
 def _reloads(snapshot: Snapshot) -> Iterator[Metric]:

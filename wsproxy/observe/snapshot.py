@@ -50,7 +50,8 @@ class WebSocketFigures:
 
     open: by backend. handshakes: by result. closes: by (initiator, code). lived_s: of those that have ended.
     round_trip_s: the sum of all answered pings of ours. paused_s: time for which a side was not read because the other
-    took nothing. drained: told to go by a drain.
+    took nothing. drained: told to go by a drain. client_sizes, upstream_sizes: how many messages had a payload of 2 to
+    the power of k bytes at most, and more than half of that, by k; those that nobody sent are not there.
     """
 
     open: dict[str, int] = field(default_factory=dict)
@@ -66,6 +67,8 @@ class WebSocketFigures:
     round_trips: int = 0
     round_trip_s: float = 0.0
     paused_s: float = 0.0
+    client_sizes: dict[int, int] = field(default_factory=dict)
+    upstream_sizes: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ from wsproxy.ws.control import (
 _MAX_HEAD_BYTES: Final = 14 + MAX_CONTROL_PAYLOAD_BYTES  # longest header, and the payload a control frame is judged by
 _NO_LIMIT: Final = (1 << 63) - 1  # the longest frame there can be (section 5.2)
 _SLOW: Final = -1  # in place of the bytes needed: something special is going on, `_left` holds the number
+SIZE_CLASSES: Final = 66
+"""Of messages, by powers of two: the last is for lengths that only a peer who breaks the rules can announce."""
+
 _PASS, _SWALLOW, _STOP = 0, 1, 2  # what becomes of one frame
 
 
@@ -53,6 +56,8 @@ class FrameScanner:
 
     side: whose frames these are. messages, pings, pongs, frames: how many passed. texts: how many of the messages were
     text, counted as they begin. data_bytes: payload of data frames, added when a frame's header passes.
+    sizes: how many messages had a payload of more than 2 to the power of k-1 bytes, and of 2 to that of k at most, at
+    each k (empty ones at 1); scanners of one route share the list, so that a session's memory has no part in it.
     pongs_swallowed: answers to our own pings that were taken out. close_seen, close_code: whether a Close came from
     this side, and the code it had (None: empty). close_passed: whether this direction has carried a Close, theirs or
     ours. too_big: a message over the limit was announced: nothing passes from the start of that frame. ending: one of
@@ -89,16 +94,22 @@ class FrameScanner:
         "pongs",
         "pongs_swallowed",
         "side",
+        "sizes",
         "texts",
         "too_big",
     )
 
     def __init__(
-        self, max_message_bytes: int | None = None, side: Side = "client", ledger: ControlLedger | None = None
+        self,
+        max_message_bytes: int | None = None,
+        side: Side = "client",
+        ledger: ControlLedger | None = None,
+        sizes: list[int] | None = None,
     ) -> None:
         self._limit = _NO_LIMIT if max_message_bytes is None else max_message_bytes
         self.side: Side = side
         self._ledger = ledger or ControlLedger()
+        self.sizes = [0] * SIZE_CLASSES if sizes is None else sizes
         self.messages = self.texts = self.data_bytes = 0
         self.pings = self.pongs = self.pongs_swallowed = self._other_frames = 0
         self.close_seen = self.close_passed = self.too_big = self.ending = self.opaque = False
@@ -145,7 +156,7 @@ class FrameScanner:
 
     def successor(self) -> FrameScanner:
         """A scanner for whoever talks on in this side's place, with the counters of this one."""
-        heir = FrameScanner(self._limit, self.side, self._ledger)
+        heir = FrameScanner(self._limit, self.side, self._ledger, self.sizes)
         heir.messages, heir.texts, heir.data_bytes = self.messages, self.texts, self.data_bytes
         heir.pings, heir.pongs, heir.pongs_swallowed = self.pings, self.pongs, self.pongs_swallowed
         heir._other_frames = self._other_frames
@@ -172,6 +183,7 @@ class FrameScanner:
                 self.messages += 1
                 self.texts += data[0] & 1
                 self.data_bytes += length
+                self.sizes[(length - 1).bit_length()] += 1
                 return data
         return self._follow(data)
 
@@ -275,6 +287,7 @@ class FrameScanner:
             messages += 1
             texts += data[at] & 1
             payload += length
+            self.sizes[(length - 1).bit_length()] += 1
             at += header + length
         self.messages += messages
         self.texts += texts
@@ -311,6 +324,7 @@ class FrameScanner:
         self.texts += opcode == 1
         if frame[0] & 0x80:
             self.messages += 1
+            self.sizes[(message_bytes - 1).bit_length()] += 1
             if not opcode:
                 self._open = False
                 self._message_bytes = 0

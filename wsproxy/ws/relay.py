@@ -37,11 +37,17 @@ class RelayState:
 
     __slots__ = ("_ledger", "_mask", "client", "upstream")
 
-    def __init__(self, mask: Callable[[], bytes], max_message_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        mask: Callable[[], bytes],
+        max_message_bytes: int | None = None,
+        client_sizes: list[int] | None = None,
+        upstream_sizes: list[int] | None = None,
+    ) -> None:
         self._mask = mask
         self._ledger = ControlLedger()
-        self.client = FrameScanner(max_message_bytes, "client", self._ledger)
-        self.upstream = FrameScanner(max_message_bytes, "upstream", self._ledger)
+        self.client = FrameScanner(max_message_bytes, "client", self._ledger, client_sizes)
+        self.upstream = FrameScanner(max_message_bytes, "upstream", self._ledger, upstream_sizes)
 
     def from_client(self, data: bytes) -> bytes:
         """What to write to the upstream for these bytes of the client; b"" is possible."""
