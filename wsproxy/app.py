@@ -133,7 +133,9 @@ class Application:
 
     def make_affinity(self, settings: RouteSettings) -> Affinity | None:
         """What a route asks of its requests, signed with a secret that outlives reloads."""
-        return Affinity(settings, self.sticky_secret) if Affinity.is_needed(settings) else None
+        if not Affinity.is_needed(settings):
+            return None
+        return Affinity(settings, self.sticky_secret, self.groups[settings.group].group.named_sessions)
 
     def make_group(self, settings: GroupSettings) -> RunningGroup:
         """A group that does not run yet."""

@@ -9,6 +9,7 @@ import pytest
 from tests.balancing.candidates import Server, servers
 from tests.balancing.test_request_key import head
 from wsproxy.balancing.affinity import Affinity
+from wsproxy.balancing.named_sessions import NamedSessions
 from wsproxy.config.model import RequestKey, RouteSettings
 
 SECRET = b"s" * 32
@@ -148,3 +149,43 @@ def test_the_key_for_the_policy(settings: RouteSettings, key: bytes) -> None:
 )
 def test_who_asks_nothing_needs_none(settings: RouteSettings, needed: bool) -> None:
     assert Affinity.is_needed(settings) is needed
+
+
+NAMED = RouteSettings("http", "http", "app", sticky=RequestKey("query", "sid"))
+
+
+def led(affinity: Affinity, target: bytes, now: float = 0.0, tried: tuple[str, ...] = ()) -> str:
+    """Where a request for this target is bound to."""
+    preference = affinity.preference(head(target), "192.0.2.7", is_secure=False, now=now)
+    affinity.narrow(preference, ABC, tried)
+    return preference.bound_to
+
+
+def test_a_session_leads_to_the_server_that_named_it() -> None:
+    sessions = NamedSessions(ttl_s=10.0)
+    affinity = Affinity(NAMED, SECRET, sessions)
+    hashed = led(affinity, b"/?sid=one")
+    other = next(name for name in "abc" if name != hashed)
+    sessions.note(b"one", other, now=0.0)
+    assert led(affinity, b"/?sid=one") == other
+    assert led(Affinity(NAMED, SECRET, sessions), b"/?sid=one") == other, "after a reload"
+    assert led(affinity, b"/?sid=one", tried=(other,)) != other
+    assert led(affinity, b"/?EIO=4") == ""
+    assert led(affinity, b"/?sid=one", now=11.0) == hashed
+
+
+def test_a_session_whose_server_is_gone_is_hashed() -> None:
+    sessions = NamedSessions()
+    affinity = Affinity(NAMED, SECRET, sessions)
+    hashed = led(affinity, b"/?sid=one")
+    sessions.note(b"one", "gone", now=0.0)
+    assert led(affinity, b"/?sid=one") == hashed
+
+
+def test_other_parameters_are_hashed() -> None:
+    sessions = NamedSessions()
+    affinity = Affinity(replace(NAMED, sticky=RequestKey("query", "room")), SECRET, sessions)
+    assert affinity.sessions is None
+    hashed = led(affinity, b"/?room=one")
+    sessions.note(b"one", next(name for name in "abc" if name != hashed), now=0.0)
+    assert led(affinity, b"/?room=one") == hashed

@@ -20,6 +20,7 @@ from tests.integration.harness import (
     http_route,
     in_loop,
     ok,
+    proxied,
     proxy,
 )
 from tests.integration.websocket_wire import accept, acceptance, frame, handshake, receive_frame
@@ -257,3 +258,37 @@ async def test_a_backup_is_asked_when_no_other_is_healthy() -> None:
         assert {(await ask(running)).body for _ in range(4)} == {b"two"}
         await group.set_up(main, up=True)
         assert {(await ask(running)).body for _ in range(4)} == {b"one"}
+
+
+NAMING = b'0{"sid":"abc-1","upgrades":["websocket"]}'
+
+
+def naming_answers(kind: bytes, framing: str) -> bytes:
+    """An answer that names a session."""
+    fields = b"Content-Type: %b\r\n" % kind
+    if framing == "length":
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b\r\n%b" % (len(NAMING), fields, NAMING)
+    pieces = (NAMING[:12], NAMING[12:])
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n%b\r\n%b" % (fields, chunks)
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "framing", "is_learned"),
+    [
+        (b"/?EIO=4", b"text/plain; charset=UTF-8", "length", True),
+        (b"/?EIO=4", b"text/plain; charset=UTF-8", "chunks", True),
+        (b"/?EIO=3", b"application/octet-stream", "length", True),
+        (b"/?EIO=4", b"text/event-stream", "chunks", False),
+        (b"/?EIO=4", b"text/plain\r\nContent-Encoding: gzip", "length", False),
+        (b"/?EIO=4&sid=of-a-client", b"text/plain", "length", False),
+    ],
+)
+@in_loop
+async def test_what_is_learned_from_an_answer(target: bytes, kind: bytes, framing: str, is_learned: bool) -> None:
+    async with proxied(naming_answers(kind, framing), lines="sticky = query:sid") as (server, running):
+        answer = await ask(running, target=target)
+        assert (answer.status, answer.body) == (200, NAMING)
+        sessions = running.application.groups["http"].group.named_sessions
+        now = asyncio.get_running_loop().time()
+        assert sessions.backend_of(b"abc-1", now) == (f"127.0.0.1:{server.port}" if is_learned else "")

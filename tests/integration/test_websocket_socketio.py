@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -13,6 +14,8 @@ from websockets.asyncio.client import connect as websocket_connect
 
 from tests.integration.harness import eventually, in_loop, proxy
 from tests.integration.websocket_pair import relays_of
+from wsproxy.config.build import load
+from wsproxy.reload import Reload
 
 
 @asynccontextmanager
@@ -57,7 +60,7 @@ def routes(*ports: int, sticky: str) -> str:
     return f"[group:chat]\n{servers}health_check_interval = 1h\n[http]\n{lines}[websocket]\n{lines}"
 
 
-@pytest.mark.parametrize("sticky", ["sticky = cookie", "sticky = ip"])
+@pytest.mark.parametrize("sticky", ["sticky = cookie", "sticky = ip", "sticky = query:sid"])
 @in_loop
 async def test_socketio(sticky: str) -> None:
     async with (
@@ -72,7 +75,7 @@ async def test_socketio(sticky: str) -> None:
         for first, second in answers:
             assert (first[3:], second) == (" heard a", first[:3] + " heard b")
         served_by = {first[:3] for first, _ in answers}
-        assert len(served_by) == (2 if "cookie" in sticky else 1)
+        assert len(served_by) == (1 if sticky == "sticky = ip" else 2)
         assert relays_of(running, "chat").totals.handshakes == {"opened": 8}
         await stack.aclose()
         await eventually(lambda: running.relays == 0)
@@ -91,3 +94,36 @@ async def test_without_stickiness_a_session_finds_the_wrong_server() -> None:
             async with chat_client(running.port) as client:
                 transport = client.transport()
         assert transport != "websocket"
+
+
+@in_loop
+async def test_a_name_that_a_server_gave_leads_to_it_across_a_reload() -> None:
+    """By hand, as a client's library does it: first answers, a reload, then polls and the WebSocket that takes over."""
+    async with (
+        chat_server("one") as one,
+        chat_server("two") as two,
+        proxy(routes(one, two, sticky="sticky = query:sid")) as running,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+    ):
+        base = f"http://127.0.0.1:{running.port}/socket.io/?EIO=4"
+        names = []
+        for _ in range(8):
+            async with session.get(f"{base}&transport=polling") as answer:
+                names.append(json.loads((await answer.text())[1:])["sid"])
+        changed = routes(one, two, sticky="sticky = query:sid\nqueue_timeout = 4s")
+        text = f"[frontend]\nhost = 127.0.0.1\nport = 0\n[log]\naccess = off\n{changed}"
+        change = Reload(running.application, load(text, "test.ini", {}, "/"))
+        await running.application.carry_out(change)
+        assert change.plan.routes.changed
+        for name in names:
+            async with session.post(f"{base}&transport=polling&sid={name}", data="40") as answer:
+                assert (answer.status, await answer.text()) == (200, "OK")
+            async with session.get(f"{base}&transport=polling&sid={name}") as answer:
+                assert (await answer.text()).startswith('40{"sid":')
+            async with websocket_connect(
+                f"ws://127.0.0.1:{running.port}/socket.io/?EIO=4&transport=websocket&sid={name}"
+            ) as client:
+                await client.send("2probe")
+                assert await client.recv() == "3probe"
+        async with session.get(f"{base}&transport=polling&sid=unheard-of") as answer:
+            assert answer.status == 400, "it is hashed, and its server does not know it either"

@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from wsproxy.backend.backend import Backend
 from wsproxy.backend.guard import Guard
 from wsproxy.backend.healthy import HealthyServers
+from wsproxy.balancing.named_sessions import NamedSessions
 from wsproxy.balancing.policy import Policy
 from wsproxy.balancing.slow_start import step_s
 from wsproxy.config.model import ServerSettings, WatchSettings
@@ -41,7 +42,8 @@ class Group:
     """Backends and what waits for them.
 
     healthy: those that may be chosen now. waiting: exchanges for which no queue had room, first come first served.
-    watchers: who is told when a backend is let go.
+    watchers: who is told when a backend is let go. named_sessions: those that the backends have named, where a route
+    binds by that.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Group:
         self._watch = watch or WatchSettings()
         self.waiting: deque[Exchange] = deque()
         self.watchers: list[LeaseWatcher] = []
+        self.named_sessions = NamedSessions()
         self.deadline = NEVER
         self._deadlines = deadlines
         self.backends: dict[str, Backend] = {}

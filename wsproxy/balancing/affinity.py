@@ -1,5 +1,7 @@
 """PURE: what binds a client to its backend: a signed cookie, or a hash of something that each of its requests has.
 
+A `sid` in the query is engine.io's: a backend has made it up, and where it is known which one, that is where it leads.
+
 A cookie holds a MAC over the group's and the backend's name and neither of them: nobody can make one, nor read from it
 what stands behind the proxy. Bindings are kept nowhere else, so a reload loses none, and with a `sticky_secret` a
 restart neither.
@@ -12,6 +14,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Final
 
+from wsproxy.balancing.named_sessions import PARAMETER, NamedSessions
 from wsproxy.balancing.policy import C, Candidate
 from wsproxy.balancing.request_key import KeyOf, cookie_finder, key_of
 from wsproxy.balancing.ring import Ring
@@ -26,23 +29,26 @@ class Preference:
     """Where one request belongs.
 
     key: for the policy of its route. value: what it is bound by, b"" when it is not. bound_to: the name of the only
-    backend that it is to go to now, or "".
+    backend that it is to go to now, or "". named_by: the backend that made the value up, "" where nobody knows of one.
     cookie: lines for an answer of the backend so named, b"" where the client has them already; None without cookies.
     """
 
-    __slots__ = ("bound_to", "cookie", "key", "value")
+    __slots__ = ("bound_to", "cookie", "key", "named_by", "value")
 
     def __init__(self, key: bytes, value: bytes, cookie: Callable[[str], bytes] | None) -> None:
         self.key = key
         self.value = value
         self.cookie = cookie
-        self.bound_to = ""
+        self.bound_to = self.named_by = ""
 
 
 class Affinity:
-    """What a route asks of each request before it chooses a backend. Made anew when the route's settings change."""
+    """What a route asks of each request before it chooses a backend. Made anew when the route's settings change.
 
-    def __init__(self, settings: RouteSettings, secret: bytes) -> None:
+    sessions: those that backends of its group have named, where it binds by that; they outlive the affinity.
+    """
+
+    def __init__(self, settings: RouteSettings, secret: bytes, sessions: NamedSessions | None = None) -> None:
         written = settings.sticky_secret
         self._secret = secret if written is None else written.encode()
         self._group = settings.group.encode()  # routes that share a group share the binding
@@ -53,6 +59,8 @@ class Affinity:
         elif settings.algorithm == "hash" and settings.hash_key is not None:
             self._policy_key = key_of(settings.hash_key)
         sticky = settings.sticky
+        is_named = sticky is not None and sticky.source == "query" and sticky.name == PARAMETER
+        self.sessions = sessions if is_named else None
         self._cookie_name = b""
         self._sticky_key: KeyOf | None = None
         if sticky is not None and sticky.source == "cookie":
@@ -70,12 +78,15 @@ class Affinity:
         """Whether these settings ask anything of a request."""
         return settings.sticky is not None or settings.algorithm in ("hash", "ip-hash")
 
-    def preference(self, head: RequestHead, client: str, is_secure: bool) -> Preference:
-        """What a request of the client at this address says. is_secure: it came over TLS."""
+    def preference(self, head: RequestHead, client: str, is_secure: bool, now: float = 0.0) -> Preference:
+        """What a request of the client at this address says. is_secure: it came over TLS. now: in seconds."""
         key = b"" if self._policy_key is None else self._policy_key(head, client)
         if self._cookie_name:
             return self._by_cookie(key, head, is_secure)
-        return Preference(key, b"" if self._sticky_key is None else self._sticky_key(head, client), None)
+        preference = Preference(key, b"" if self._sticky_key is None else self._sticky_key(head, client), None)
+        if self.sessions is not None and preference.value:
+            preference.named_by = self.sessions.backend_of(preference.value, now)
+        return preference
 
     def _by_cookie(self, key: bytes, head: RequestHead, is_secure: bool) -> Preference:
         shown = self._cookies(head)
@@ -93,10 +104,9 @@ class Affinity:
             return candidates
         if candidates is not self._candidates:
             self._learn(candidates)
-        if self._ring is None:
-            name = self._names.get(preference.value, "")
-            bound = [candidate for candidate in candidates if candidate.name == name and name not in tried]
-        else:
+        name = preference.named_by if self._ring is not None else self._names.get(preference.value, "")
+        bound = [candidate for candidate in candidates if candidate.name == name and name not in tried]
+        if not bound and self._ring is not None:
             walk = (candidates[index] for index in self._ring.walk(preference.value))
             first = next((candidate for candidate in walk if candidate.name not in tried), None)
             bound = [] if first is None else [first]

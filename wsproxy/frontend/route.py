@@ -9,6 +9,7 @@ from wsproxy.balancing.affinity import Affinity
 from wsproxy.balancing.policy import Policy
 from wsproxy.config.model import RouteSettings
 from wsproxy.exchange import Exchange, HeadEdit
+from wsproxy.frontend.naming import naming_edit
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.request_totals import RequestTotals
 from wsproxy.http.codec import with_line
@@ -25,7 +26,18 @@ class Route:
     totals: its counters.
     """
 
-    __slots__ = ("affinity", "edits", "gate", "group", "handler", "policy", "relays", "settings", "totals")
+    __slots__ = (
+        "_binding",
+        "affinity",
+        "edits",
+        "gate",
+        "group",
+        "handler",
+        "policy",
+        "relays",
+        "settings",
+        "totals",
+    )
 
     def __init__(self, settings: RouteSettings, group: Group, policy: Policy, relays: Relays | None = None) -> None:
         self.settings = settings
@@ -37,12 +49,18 @@ class Route:
         self.handler: Handler | None = None
         self.edits: tuple[HeadEdit, ...] = ()
         self.affinity: Affinity | None = None
+        self._binding: tuple[HeadEdit, ...] = ()
 
     def bind_clients(self, affinity: Affinity | None) -> None:
-        """Have clients come back to their backends as `affinity` says, which may set a cookie with an answer."""
+        """Have clients come back to their backends as `affinity` says, which may set a cookie with an answer, or learn
+        from it."""
         self.affinity = affinity
-        others = tuple(edit for edit in self.edits if edit is not _bind)
-        self.edits = others if affinity is None else (*others, _bind)
+        others = tuple(edit for edit in self.edits if edit not in self._binding)
+        if affinity is None:
+            self._binding = ()
+        else:
+            self._binding = (_bind,) if affinity.sessions is None else (naming_edit(affinity.sessions),)
+        self.edits = others + self._binding
 
     def use(self, settings: RouteSettings) -> None:
         """Take over other settings that lead to the same group; what is under way keeps those it began with."""

@@ -264,7 +264,8 @@ class ClientSession:
         exchange.edits = frontend.edits + route.edits
         if route.affinity is not None:
             is_secure = frontend.scheme == "https"
-            exchange.preference = route.affinity.preference(head, self.identity.address(head), is_secure)
+            address, now = self.identity.address(head), frontend.deadlines.now
+            exchange.preference = route.affinity.preference(head, address, is_secure, now)
         limit_s = route.settings.request_timeout_s
         self._total_deadline = NEVER if limit_s is None else frontend.deadlines.after(limit_s)
         self.deadline = self._total_deadline
