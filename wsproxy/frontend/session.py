@@ -263,9 +263,8 @@ class ClientSession:
         exchange.request_id = request_id
         exchange.edits = frontend.edits + route.edits
         if route.affinity is not None:
-            is_secure = frontend.scheme == "https"
-            address, now = self.identity.address(head), frontend.deadlines.now
-            exchange.preference = route.affinity.preference(head, address, is_secure, now)
+            address, is_secure = self.identity.address(head), frontend.scheme == "https"
+            exchange.preference = route.affinity.preference(head, address, is_secure, frontend.deadlines.now)
         limit_s = route.settings.request_timeout_s
         self._total_deadline = NEVER if limit_s is None else frontend.deadlines.after(limit_s)
         self.deadline = self._total_deadline
