@@ -12,7 +12,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -200,13 +200,13 @@ class Application:
 
         `task_status` is given the addresses as `host:port` once connections are accepted.
         """
-        bound = self._bind()
+        bound = self.bind()
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as signals:
-            await self._serve(bound, StopSignals(signals, self), task_status)
-        _logger.info("stopped")
+            await self.serve(bound, StopSignals(signals, self), task_status)
+        self.say("stopped")
 
-    async def _serve(
-        self, bound: list[list[socket.socket]], stop: StopSignals, task_status: TaskStatus[list[str]]
+    async def serve(
+        self, bound: list[list[socket.socket]], stop: Stop, task_status: TaskStatus[list[str]]
     ) -> None:
         """Serve on the sockets that each frontend has, until a signal says to stop."""
         addresses = [f"{host}:{port}" for sockets in bound for host, port in (s.getsockname()[:2] for s in sockets)]
@@ -218,17 +218,17 @@ class Application:
             self._services.start_soon(self.administration.run)
             for running in self.groups.values():
                 self._services.start_soon(running.run)
-            if await self._managed_are_up(stop.wait):
+            if await self._comes_up(stop.wait):
                 async with anyio.create_task_group() as self._listeners:
                     for frontend, sockets in zip(self.listeners, bound, strict=True):
                         self.start_frontend(frontend, sockets)
-                    _logger.info("listening on %s", ", ".join(addresses))
+                    self.say("listening on %s", ", ".join(addresses))
                     self.ready = True
                     self._manager.ready(self._status)
                     task_status.started(addresses)
                     await stop.wait(reloads=True)
-                    await self._say_goodbye(stop.wait)
-                    await self._drain(self._listeners, stop.wait)
+                    await self.say_goodbye(stop.wait)
+                    await self.drain(self._listeners, stop.wait)
             else:
                 _close(bound)
             self._services.cancel_scope.cancel()
@@ -267,7 +267,8 @@ class Application:
         """Read in a thread: hundreds of routes take a tenth of a second, for which traffic must not stand still."""
         return await anyio.to_thread.run_sync(read)
 
-    def _bind(self) -> list[list[socket.socket]]:
+    def bind(self) -> list[list[socket.socket]]:
+        """Open every listener; the sockets of each frontend. Raises BindError, with nothing left open."""
         bound: list[list[socket.socket]] = []
         failures: list[tuple[FrontendSettings | AdminSettings, str]] = []
         for settings in self.config.listeners:
@@ -296,30 +297,46 @@ class Application:
         for frontend in self.frontends:
             frontend.https_port = https_port if frontend.settings.redirect_https else None
 
-    async def _managed_are_up(self, next_signal: Callable[[], Awaitable[object]]) -> bool:
-        """Wait for managed servers, for a time; False when a signal came first."""
+    async def come_up(self) -> None:
+        """Wait for what clients need besides this process: managed servers, for a time."""
+        with anyio.move_on_after(MANAGED_START_S):
+            for running in self.groups.values():
+                await running.ready.wait()
+
+    async def _comes_up(self, next_signal: Callable[[], Awaitable[object]]) -> bool:
+        """Wait until clients can be served; False when a signal came first."""
         up = True
 
         async def give_up() -> None:
             nonlocal up
             await next_signal()
             up = False
-            _logger.info("stopping before the managed servers answered")
+            _logger.info("stopping before it was up")
             waiting.cancel_scope.cancel()
 
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(give_up)
-            with anyio.move_on_after(MANAGED_START_S):
-                for running in self.groups.values():
-                    await running.ready.wait()
+            await self.come_up()
             waiting.cancel_scope.cancel()
         return up
+
+    def reopen_logs(self) -> None:
+        """Write to new files: the old ones have been renamed."""
+        self.logbook.reopen()
+
+    def say(self, message: str, *arguments: object) -> None:
+        """Log what concerns the proxy as a whole."""
+        _logger.info(message, *arguments)
+
+    def warn(self, message: str, *arguments: object) -> None:
+        """The same for what somebody should look into."""
+        _logger.warning(message, *arguments)
 
     @property
     def _status(self) -> str:
         return f"serving {len(self.routes)} routes of {self.config.source}"
 
-    async def _say_goodbye(self, next_signal: Callable[[], Awaitable[object]]) -> None:
+    async def say_goodbye(self, next_signal: Callable[[], Awaitable[object]]) -> None:
         """Be no longer ready, and go on for `drain_delay`, so that those who send clients here learn it first."""
         self.ready = False
         delay_s = max(settings.drain_delay_s or 0.0 for settings in self.config.listeners)
@@ -329,10 +346,10 @@ class Application:
             with anyio.move_on_after(delay_s):
                 await next_signal()
 
-    async def _drain(self, listeners: TaskGroup, next_signal: Callable[[], Awaitable[object]]) -> None:
+    async def drain(self, listeners: TaskGroup, next_signal: Callable[[], Awaitable[object]]) -> None:
         """Let what is in flight end; at the deadline or at a second signal end it."""
         timeout_s = self.shutdown_timeout_s
-        _logger.info("stopping: finishing what is in flight within %g s", timeout_s)
+        self.say("stopping: finishing what is in flight within %g s", timeout_s)
         frontends = [*self.listeners, *self.retired]
         for frontend in frontends:
             frontend.stop()
@@ -356,6 +373,14 @@ class Application:
             waiting.cancel_scope.cancel()
 
 
+class Stop(Protocol):
+    """Who says when to stop."""
+
+    async def wait(self, reloads: bool = False) -> None:
+        """Return when it is time to; `reloads`: whether a reload may be carried out meanwhile."""
+        ...
+
+
 class StopSignals:
     """The signals of one process: those that stop it are waited for, others are obeyed in between."""
 
@@ -367,7 +392,7 @@ class StopSignals:
         """Return at the next SIGTERM or SIGINT."""
         async for number in self._signals:
             if number == signal.SIGUSR1:
-                self._app.logbook.reopen()
+                self._app.reopen_logs()
             elif number != signal.SIGHUP:
                 return
             elif reloads:

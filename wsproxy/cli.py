@@ -9,23 +9,23 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import anyio
 
 import wsproxy
 from wsproxy.app import Application, BindError
 from wsproxy.check import check_files
-from wsproxy.config.build import load
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.help import reference
 from wsproxy.config.model import Config
 from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
+from wsproxy.net.cpus import usable_cpus
 from wsproxy.net.descriptors import raise_descriptor_limit
+from wsproxy.net.loop import has_uvloop
 from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.observe.logs import set_up_logging
-from wsproxy.reload import ReloadError
+from wsproxy.supervisor.source import Source
 
 USAGE_ERROR = 2
 
@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (chosen.file is None) == (chosen.config is None):
         parser.error("name one configuration file: python -m wsproxy proxy.ini")
     try:
-        config = read_config(chosen.file or chosen.config)
+        source = Source.read(chosen.file or chosen.config)
+        config = source.load()
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return USAGE_ERROR
@@ -55,39 +56,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{sum(len(group.servers) for group in config.groups)} servers)\n"
         )
         return 0
-    return _serve(config, lambda: _read_again(chosen.file or chosen.config))
-
-
-def _read_again(path: str) -> Config:
-    """The configuration for a reload. Raises ConfigError, ReloadError."""
-    config = read_config(path)
-    fatal = [str(finding) for finding in check_files(config) if finding.is_fatal]
-    if fatal:
-        raise ReloadError("\n".join(fatal))
-    return config
+    return _serve(config, source)
 
 
 def read_config(path: str) -> Config:
     """Read and check the file at `path`. Raises ConfigError, also for a file that cannot be read."""
-    try:
-        text = Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError.unreadable(path, error.strerror or str(error)) from None
-    return load(text, path, os.environ, str(Path(path).resolve().parent))
+    return Source.read(path).load()
 
 
-def _serve(config: Config, read_again: Callable[[], Config]) -> int:
+def _serve(config: Config, source: Source) -> int:
     set_up_logging(config.log.level, config.log.format)
     raise_descriptor_limit()
     keep_buffers_mapped()
     collect_seldom()
 
     async def run() -> None:
-        manager = ServiceManager.from_environment(os.environ)
-        await Application(config, read_again, manager, InheritedSockets.from_environment(os.environ)).run()
+        await _application(config, source).run()
 
     try:
-        anyio.run(run, backend="asyncio", backend_options={"use_uvloop": _has_uvloop()})
+        anyio.run(run, backend="asyncio", backend_options={"use_uvloop": has_uvloop()})
     except BindError as error:
         for settings, reason in error.failures:
             sys.stderr.write(f"{settings.place}: {reason}\n")
@@ -95,13 +82,16 @@ def _serve(config: Config, read_again: Callable[[], Config]) -> int:
     return 0
 
 
-def _has_uvloop() -> bool:
-    """uvloop halves the cost of a request; where it has no wheel, asyncio's own loop does the same work."""
-    try:
-        import uvloop  # noqa: F401
-    except ImportError:
-        return False
-    return True
+def _application(config: Config, source: Source) -> Application:
+    """One that serves by itself, or the parent of processes that do."""
+    manager = ServiceManager.from_environment(os.environ)
+    inherited = InheritedSockets.from_environment(os.environ)
+    count = config.processes or usable_cpus()
+    if count == 1:
+        return Application(config, lambda: Source.read(source.path).reload(), manager, inherited)
+    from wsproxy.supervisor.controlplane import ControlPlane  # only where it is needed: a start should be short
+
+    return ControlPlane(source, count, manager, inherited)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,7 +7,6 @@ is served goes on being served.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from anyio.lowlevel import checkpoint
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from wsproxy.app import Application
 
-_logger = logging.getLogger("wsproxy.reload")
 
 
 class ReloadError(Exception):
@@ -122,7 +120,9 @@ class Reload:
     async def commit(self) -> None:
         """Carry out what was prepared."""
         for line in self.plan.lines():
-            _logger.info("reload: %s", line)
+            self._app.say("reload: %s", line)
+        if self._new.processes != self._app.config.processes:
+            self._app.warn("'processes' is another number: that takes a restart, or an upgrade (SIGUSR2)")
         retiring = await self._change_groups()
         self._change_routes()
         self._change_frontends(self._frontends)

@@ -49,7 +49,6 @@ def parse_text(text: str) -> tuple[dict[str, ParsedSection], list[str]]:
             "[frontend]\nport = 80\n[http]\nserver1 = a:1\nbreaker = ${X:-}",
             ["5:1: 'breaker' in [http] is not available yet"],
         ),
-        ("[frontend]\nport = 80\nprocesses = 2", ["3:13: processes = 2 is not available yet"]),
         ("[frontend]\nhost = a", ["1:1: [frontend] needs 'port'"]),
         ("[frontend]\nport = x", ["2:8: 'x' is not a whole number (0 to 65535)"]),
         ("[frontend]\nport =", ["2:1: 'port' has no value (write one, or remove the key)"]),

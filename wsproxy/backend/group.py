@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import anyio
@@ -42,8 +42,8 @@ class Group:
     """Backends and what waits for them.
 
     healthy: those that may be chosen now. waiting: exchanges for which no queue had room, first come first served.
-    watchers: who is told when a backend is let go. named_sessions: those that the backends have named, where a route
-    binds by that.
+    watchers: who is told when a backend is let go. on_change: called when one has come, gone or changed.
+    named_sessions: those that the backends have named, where a route binds by that.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Group:
         self._retries = RetryBudgetState()
         self._tasks: TaskGroup | None = None
         self._is_warming = False
+        self.on_change: Callable[[], None] | None = None
 
     def _make(self, settings: ServerSettings) -> Backend:
         guard = Guard(self._watch, settings.name, self)
@@ -171,6 +172,11 @@ class Group:
         self._fill(chosen)
         if not backend.may_be_chosen and not await self.healthy.wait_snapshot():
             self._fail_waiting()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
 
     def _to_be_chosen(self) -> list[Backend]:
         """Those that may be, without the spare ones as long as there are others."""
@@ -218,6 +224,7 @@ class Group:
         chosen = self._to_be_chosen()
         await self.healthy.renew(chosen)
         self._fill(chosen)
+        self._tell()
 
     # What requests say.
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from wsproxy.config import reader, sections
 from wsproxy.config.choosing import MEASURING
-from wsproxy.config.crosscheck import Sections, check, group_name, server_name
+from wsproxy.config.crosscheck import Sections, check, group_name, processes_written, server_name
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
     Address,
@@ -75,6 +75,7 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
         admin=None if admin is None else _admin(admin),
         log=LogSettings() if log is None else _log(log),
         tcp=tuple(_tcp(section) for section in parsed.values() if section.kind.name == "tcp"),
+        processes=next((written.value for written in processes_written(parsed)), 1),
     )
 
 

@@ -30,6 +30,7 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
     """Every problem between keys and between sections; `source` is the file's name."""
     yield from _whole_file(sections, source)
     yield from _listeners(sections)
+    yield from _processes(sections)
     frontends = [section for section in sections.values() if section.kind.name == "frontend"]
     has_tls = any("tls_certificate" in section.settings for section in frontends)
     for section in frontends:
@@ -110,6 +111,22 @@ def _listeners(sections: Sections) -> Iterator[Problem]:
         if first is not section:
             where = f"[{first.name}] (line {first.place.line})"
             yield port.place.problem(f"[{section.name}] listens on the same host and port as {where}")
+
+
+def processes_written(sections: Sections) -> list[Setting]:
+    """Every `processes` of the file, in order."""
+    found = [section.get("processes") for section in sections.values() if section.kind.name == "frontend"]
+    return [setting for setting in found if setting is not None]
+
+
+def _processes(sections: Sections) -> Iterator[Problem]:
+    """Every frontend is served by the same processes."""
+    written = processes_written(sections)
+    for other in written[1:]:
+        if other.value != written[0].value:
+            line = written[0].key_place.line
+            message = f"'processes' is for all frontends, and line {line} says otherwise (keep one)"
+            yield other.key_place.problem(message)
 
 
 def _admin(section: ParsedSection) -> Iterator[Problem]:

@@ -331,6 +331,7 @@ class Config:
     groups: tuple[GroupSettings, ...]
     log: LogSettings = field(default_factory=LogSettings)
     admin: AdminSettings | None = None
+    processes: int = 1  # that carry the traffic; 0: one for each CPU
     tcp: tuple[TcpSettings, ...] = ()
 
     @property

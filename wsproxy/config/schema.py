@@ -65,7 +65,7 @@ FRONTEND: Final = Table(
         Key("max_connections_per_ip", _COUNT, None, "those of one address; trusted_proxies are not counted"),
         Key("error_page", ERROR_PAGES, None, "files in place of the proxy's own error answers", field=""),
         Key("via", VIA_NAME, None, "name in Via, added to requests and answers; a request that has it is a loop (508)"),
-        Key("processes", PROCESSES, "1", "processes that run the data plane", field=""),
+        Key("processes", PROCESSES, "1", "processes that carry the traffic; auto: one for each CPU", field=""),
         Key("tls_certificate", PATHS, None, "certificate chains, PEM; chosen by the host a client names", field=""),
         Key("tls_key", PATHS, None, "private keys, PEM, in the same order", field=""),
         Key("hsts", DURATION, None, "time for which browsers are told to use https only"),

@@ -26,6 +26,8 @@ _NO: Final = frozenset({"no", "false", "off", "0"})
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.\-]+")
+MOST_PROCESSES: Final = 256
+"""More than any machine has cores for: a longer number is a mistake."""
 _HOST_PATTERN: Final = re.compile(r"(\*\.)?[a-z0-9_\-]+(\.[a-z0-9_\-]+)*|\[[0-9a-f:.]+\]")
 
 
@@ -151,11 +153,11 @@ def _server_name(written: str) -> str:
 
 
 def _processes(written: str) -> int:
-    if written != "auto" and not (written.isascii() and written.isdigit() and written.strip("0")):
-        raise ValueError(f"'{written}' is not a number of processes (1 or more, or auto)")
-    if written != "1":
-        raise NotAvailableError(written)
-    return 1
+    if written == "auto":
+        return 0
+    if not (written.isascii() and written.isdigit() and len(written) <= 4 and 1 <= int(written) <= MOST_PROCESSES):
+        raise ValueError(f"'{written}' is not a number of processes (1 to {MOST_PROCESSES}, or auto)")
+    return int(written)
 
 
 def url_path(written: str) -> str:

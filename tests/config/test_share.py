@@ -1,0 +1,75 @@
+"""How limits are shared out among processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from wsproxy.config.build import load
+from wsproxy.config.model import Address, Rate, ServerSettings
+from wsproxy.config.share import Share, effective_total, share_config, share_server
+
+TEXT = """
+[frontend]
+port = 80
+processes = 2
+max_connections = 101
+max_connections_per_ip = 5
+[websocket]
+server1 = a:1
+max_connections = 7
+max_connections_per_ip = 1
+drain_rate = 10/s
+[http]
+command = serve <sock>
+startup_servers = 2
+[admin]
+"""
+
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "parts"),
+    [(10, 3, [4, 3, 3]), (2, 3, [1, 1, 1]), (3, 3, [1, 1, 1]), (0, 2, [0, 0]), (5, 1, [5]), (7, 2, [4, 3])],
+)
+def test_the_remainder_goes_to_the_first_and_each_has_one(total: int, count: int, parts: list[int]) -> None:
+    assert [Share(index, count).of(total) for index in range(count)] == parts
+    assert effective_total(total, count) == sum(parts)
+
+
+def test_a_pool_is_shared_out() -> None:
+    server = ServerSettings("a", Address("a", 1), max_workers=3, min_workers=2, buffer_size=5)
+    parts = [share_server(server, Share(index, 2)) for index in range(2)]
+    assert [(part.max_workers, part.min_workers, part.buffer_size) for part in parts] == [(2, 1, 3), (1, 1, 2)]
+
+
+def test_a_pool_is_never_smaller_than_its_least() -> None:
+    server = ServerSettings("a", Address("a", 1), max_workers=1, min_workers=1, buffer_size=0)
+    part = share_server(server, Share(3, 4))
+    assert (part.max_workers, part.min_workers, part.buffer_size) == (1, 1, 0)
+
+
+def test_connections_are_shared_out_and_those_of_one_client_rounded_up() -> None:
+    first, second = (share_config(load(TEXT, "p.ini", {}, "/"), Share(index, 2)) for index in range(2))
+    assert [part.frontends[0].max_connections for part in (first, second)] == [51, 50]
+    assert [part.frontends[0].max_connections_per_ip for part in (first, second)] == [3, 3]
+    assert [part.routes[0].websocket.max_connections for part in (first, second)] == [4, 3]
+    assert [part.routes[0].websocket.max_connections_per_ip for part in (first, second)] == [1, 1]
+
+
+def test_what_is_not_limited_stays_so() -> None:
+    part = share_config(load("[frontend]\nport=1\n[websocket]\nserver1=a:1", "p.ini", {}, "/"), Share(0, 2))
+    assert part.frontends[0].max_connections_per_ip is None
+    assert part.routes[0].websocket.max_connections is None
+    assert part.routes[0].websocket.drain_rate is None
+
+
+def test_a_drain_keeps_its_pace_over_all_processes() -> None:
+    part = share_config(load(TEXT, "p.ini", {}, "/"), Share(1, 2))
+    assert part.routes[0].websocket.drain_rate == Rate(10, 2.0)
+    assert part.routes[0].websocket.drain_rate.a_second == 5
+
+
+def test_what_runs_once_is_not_there() -> None:
+    part = share_config(load(TEXT, "p.ini", {}, "/"), Share(0, 2))
+    assert part.admin is None
+    assert all(group.managed is None for group in part.groups)

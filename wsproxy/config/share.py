@@ -1,0 +1,102 @@
+"""PURE: what one of several processes may use of the limits that the ini file gives to all of them together.
+
+Knows settings and counts. Pools, queues and connections are shared out, the remainder to the first processes, and at
+least 1 to each, since a process with none could serve nobody. What counts time, or looks at one client's own
+connection, stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from wsproxy.config.model import Config, FrontendSettings, GroupSettings, Rate, RateLimit, RouteSettings, ServerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The share of process `index` (from 0) of `count`."""
+
+    index: int
+    count: int
+
+    def of(self, total: int) -> int:
+        """Its part of a limit; a limit of 0 is 0 for everybody."""
+        if not total:
+            return 0
+        return max(1, total // self.count + (self.index < total % self.count))
+
+    def of_optional(self, total: int | None) -> int | None:
+        """Its part of a limit that may not be there."""
+        return None if total is None else self.of(total)
+
+    def of_rate(self, rate: Rate) -> Rate:
+        """The same amount in as many times the period."""
+        return replace(rate, period_s=rate.period_s * self.count)
+
+
+def share_config(config: Config, share: Share) -> Config:
+    """The settings of one process; it runs neither the admin listener nor managed servers."""
+    return replace(
+        config,
+        frontends=tuple(_frontend(frontend, share) for frontend in config.frontends),
+        routes=tuple(_route(route, share) for route in config.routes),
+        groups=tuple(_group(group, share) for group in config.groups),
+        tcp=tuple(replace(tcp, listener=_frontend(tcp.listener, share)) for tcp in config.tcp),
+        admin=None,
+    )
+
+
+def share_server(server: ServerSettings, share: Share) -> ServerSettings:
+    """The pool and the queue that one process has for a server."""
+    return replace(
+        server,
+        max_workers=share.of(server.max_workers),
+        min_workers=min(share.of(server.min_workers), share.of(server.max_workers)),
+        buffer_size=share.of(server.buffer_size),
+    )
+
+
+def effective_total(total: int, count: int) -> int:
+    """What `count` processes have together of a limit, which is more than the limit where it is below `count`."""
+    return sum(Share(index, count).of(total) for index in range(count))
+
+
+def _frontend(frontend: FrontendSettings, share: Share) -> FrontendSettings:
+    return replace(
+        frontend,
+        max_connections=share.of(frontend.max_connections),
+        max_connections_per_ip=_of_one_client(frontend.max_connections_per_ip, share),
+    )
+
+
+def _route(route: RouteSettings, share: Share) -> RouteSettings:
+    websocket = route.websocket
+    mine = replace(
+        websocket,
+        max_connections=share.of_optional(websocket.max_connections),
+        max_connections_per_ip=_of_one_client(websocket.max_connections_per_ip, share),
+        drain_rate=None if websocket.drain_rate is None else share.of_rate(websocket.drain_rate),
+    )
+    limits = route.rate_limit
+    if limits.store == "memory":  # another store is everybody's
+        limits = replace(limits, limits=tuple(_rate_limit(limit, share) for limit in limits.limits))
+    return replace(route, websocket=mine, rate_limit=limits)
+
+
+def _rate_limit(limit: RateLimit, share: Share) -> RateLimit:
+    """Its part of the rate: no client is ever above it, and one that has but one connection stays below."""
+    return replace(limit, rate=share.of_rate(limit.rate), burst=share.of(limit.burst))
+
+
+def _of_one_client(total: int | None, share: Share) -> int | None:
+    """Rounded up: where the connections of one client come in is chance, and a low limit would refuse it by chance."""
+    return None if total is None else -(-total // share.count)
+
+
+def _group(group: GroupSettings, share: Share) -> GroupSettings:
+    return replace(
+        group,
+        servers=tuple(share_server(server, share) for server in group.servers),
+        template=None,
+        managed=None,
+    )

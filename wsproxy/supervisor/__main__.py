@@ -1,0 +1,8 @@
+"""`python -m wsproxy.supervisor DESCRIPTOR`: a data plane process, which only its parent starts."""
+
+import sys
+
+from wsproxy.supervisor.dataplane import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

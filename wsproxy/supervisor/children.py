@@ -1,0 +1,223 @@
+"""The data plane processes: so many are kept alive, and told and asked as one.
+
+Knows processes and orders, not what these mean. A process that dies takes with it what it carried and nothing else; it
+is started again, ever less eagerly while it keeps dying. All processes follow the same orders: one that cannot is
+ended, and its successor begins with the orders of that moment.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import anyio
+
+from wsproxy.managed.restart import SOUND_LIFE_S, RestartState
+from wsproxy.observe.merging import ended, merged
+from wsproxy.observe.snapshot import Snapshot
+from wsproxy.supervisor.channel import ANSWER_S, Body, ChannelError, RefusedError
+from wsproxy.supervisor.child import Child
+from wsproxy.supervisor.orders import Orders
+from wsproxy.supervisor.plain import shaped
+
+LOOK_EVERY_S: Final = 5.0
+"""How often each process is asked for its figures when nobody else asks: what it has counted outlives it so far."""
+
+SILENT_LOOKS: Final = 3
+"""So many unanswered looks in a row, and its event loop hangs: it is ended, as nothing else will help."""
+
+ASK_S: Final = 2.0
+"""What a scrape waits for a process; its latest figures stand in for one that is busier than that."""
+
+SLOW_START_S: Final = 30.0
+"""A process that is not up by then never will be."""
+
+CRASH_LOOP: Final = 3
+"""Short lives in a row that are no accident any more."""
+
+_logger = logging.getLogger("wsproxy.process")
+
+
+Answers = Mapping[Child, "Body | ChannelError | RefusedError"]
+"""What each process said, or why it did not."""
+
+
+class Children:
+    """Keeps `count` processes alive while `run` runs. orders: what a new one is to be.
+
+    changing: held while orders change, so that a process that comes meanwhile comes with the old or the new ones whole.
+    past: what processes have counted that are gone. deaths: how many there were. up: each has served, or failed
+    once. ended: the last one has, after `stop`.
+    """
+
+    def __init__(self, count: int, orders: Callable[[], Orders]) -> None:
+        self.count = count
+        self.changing = anyio.Lock()
+        self.alive: dict[int, Child] = {}
+        self.past: Snapshot | None = None
+        self.deaths = 0
+        self.up = anyio.Event()
+        self.ended = anyio.Event()
+        self._orders = orders
+        self._stop = anyio.Event()
+        self._short_lives: dict[int, int] = {}
+        self._last_words: dict[int, str] = {}
+        self._seen: set[int] = set()
+
+    @property
+    def serving(self) -> list[Child]:
+        """Those that accept connections, in their order."""
+        return [child for _, child in sorted(self.alive.items()) if child.serving]
+
+    @property
+    def trouble(self) -> str:
+        """What a person should know of processes that keep ending, or ""."""
+        return "; ".join(
+            f"process {index + 1} keeps ending ({self._last_words[index]})"
+            for index, lives in sorted(self._short_lives.items())
+            if lives >= CRASH_LOOP and not self._is_sound(index)
+        )
+
+    def _is_sound(self, index: int) -> bool:
+        child = self.alive.get(index)
+        return child is not None and child.serving and anyio.current_time() - child.started_at >= SOUND_LIFE_S
+
+    # Their lives.
+
+    async def run(self) -> None:
+        """Keep all alive until cancelled, or until the last one's end after `stop`."""
+        async with anyio.create_task_group() as tasks:
+            for index in range(self.count):
+                tasks.start_soon(self._keep, index)
+        self.ended.set()
+
+    async def _keep(self, index: int) -> None:
+        """One place, life after life."""
+        restart = RestartState()
+        while not self._stop.is_set():
+            born = anyio.current_time()
+            how = await self._live(index)
+            if self._stop.is_set():
+                return
+            lived_s = anyio.current_time() - born
+            delay_s = restart.delay_s(lived_s)
+            self.deaths += 1
+            self._last_words[index] = how
+            self._short_lives[index] = 0 if lived_s >= SOUND_LIFE_S else self._short_lives.get(index, 0) + 1
+            self._saw(index)
+            _logger.error("process %d has ended (%s), starts again in %g s", index + 1, how, delay_s)
+            if self._short_lives[index] == CRASH_LOOP:
+                _logger.critical("process %d keeps ending: the others go on without it", index + 1)
+            with anyio.move_on_after(delay_s):
+                await self._stop.wait()
+
+    async def _live(self, index: int) -> str:
+        """One life; how it ended."""
+        try:
+            child = await Child.start(index)
+        except OSError as error:
+            return f"cannot be started: {error}"
+        self.alive[index] = child
+        how = ""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._attend, child)
+                how = await child.wait()
+                tasks.cancel_scope.cancel()
+        finally:
+            child.kill()
+            child.channel.close()
+            del self.alive[index]
+            if child.latest is not None:
+                gone = ended(child.latest)
+                self.past = gone if self.past is None else merged((gone, self.past))
+        return child.reason or how
+
+    async def _attend(self, child: Child) -> None:
+        """Have it serve, then look after it."""
+        try:
+            async with self.changing:
+                orders = self._orders()
+                await child.channel.ask("start", orders.start(child.index), orders.sockets, SLOW_START_S)
+                child.serving = True
+        except (ChannelError, RefusedError) as error:
+            self.end(child, str(error))
+            return
+        _logger.info("process %d serves (pid %d)", child.number, child.pid)
+        self._saw(child.index)
+        while True:
+            await anyio.sleep(LOOK_EVERY_S)
+            await self.look(child, LOOK_EVERY_S)
+            if child.silent >= SILENT_LOOKS:
+                self.end(child, "it does not answer")
+
+    def _saw(self, index: int) -> None:
+        self._seen.add(index)
+        if len(self._seen) == self.count:
+            self.up.set()
+
+    def end(self, child: Child, reason: str) -> None:
+        """A process that does not do as it is told is worse than none."""
+        child.reason = reason
+        child.serving = False
+        child.kill()
+
+    # All of them as one.
+
+    async def look(self, child: Child, timeout_s: float = ASK_S) -> None:
+        """Ask a process for its figures; the latest ones stay where it does not answer."""
+        try:
+            answer = await child.channel.ask("figures", timeout_s=timeout_s)
+        except (ChannelError, RefusedError):
+            child.silent += 1
+        else:
+            child.silent = 0
+            child.latest = shaped(Snapshot, answer["snapshot"])
+
+    async def snapshots(self) -> list[Snapshot]:
+        """The figures of every process, at this moment, and of those that are gone."""
+        async with anyio.create_task_group() as tasks:
+            for child in self.serving:
+                tasks.start_soon(self.look, child)
+        found = [child.latest for child in self.serving if child.latest is not None]
+        return found if self.past is None else [*found, self.past]
+
+    async def ask_all(
+        self,
+        kind: str,
+        body: Callable[[Child], Body] = lambda _: {},
+        sockets: Sequence[socket.socket] = (),
+        timeout_s: float = ANSWER_S,
+    ) -> Answers:
+        """Ask every process that serves, side by side."""
+        answers: dict[Child, Body | ChannelError | RefusedError] = {}
+
+        async def ask(child: Child) -> None:
+            try:
+                answers[child] = await child.channel.ask(kind, body(child), sockets, timeout_s)
+            except (ChannelError, RefusedError) as error:
+                answers[child] = error
+
+        async with anyio.create_task_group() as tasks:
+            for child in self.serving:
+                tasks.start_soon(ask, child)
+        return answers
+
+    async def oblige(self, kind: str, body: Body) -> int:
+        """Have every process do what none may refuse; how many did. One that does not is ended, and begins anew."""
+        answers = await self.ask_all(kind, lambda _: body)
+        for child, answer in answers.items():
+            if isinstance(answer, Exception):
+                _logger.error("process %d did not follow: %s", child.number, answer)
+                self.end(child, str(answer))
+        return sum(isinstance(answer, dict) for answer in answers.values())
+
+    async def stop(self) -> None:
+        """Have every process drain and end; a second time, at once."""
+        self._stop.set()
+        for child in tuple(self.alive.values()):
+            if not child.serving:
+                child.kill()
+        await self.ask_all("stop")

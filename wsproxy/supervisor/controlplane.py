@@ -1,0 +1,183 @@
+"""The parent of several data plane processes: the same application, but that clients are served by its children.
+
+It binds the listeners and never accepts; its groups are probed and managed and carry no request; what they come to is
+sent to every process as a full set. A change reaches all processes or none.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from wsproxy.app import Application, Stop
+from wsproxy.config.model import Config, GroupSettings
+from wsproxy.frontend.frontend import Frontend
+from wsproxy.frontend.tcp import TcpFrontend
+from wsproxy.net.systemd import InheritedSockets, ServiceManager
+from wsproxy.reload import Reload, ReloadError
+from wsproxy.running import RunningGroup
+from wsproxy.supervisor.channel import ChannelError, RefusedError
+from wsproxy.supervisor.children import Answers, Children
+from wsproxy.supervisor.following import GroupState, states_of
+from wsproxy.supervisor.many import ManyControl
+from wsproxy.supervisor.orders import Orders
+from wsproxy.supervisor.source import Source
+
+if TYPE_CHECKING:
+    from wsproxy.admin.control import Control
+
+END_S: Final = 3.0
+"""Beyond `shutdown_timeout`, for the last lines of the logs."""
+
+_logger = logging.getLogger("wsproxy.process")
+
+
+class ControlPlane(Application):
+    """The application of the parent. children: the processes that serve."""
+
+    def __init__(
+        self,
+        source: Source,
+        count: int,
+        manager: ServiceManager | None = None,
+        inherited: InheritedSockets | None = None,
+    ) -> None:
+        self.source = self._next_source = source
+        self._changed = anyio.Event()
+        self._published: tuple[GroupState, ...] = ()
+        super().__init__(source.load(), self._read_again, manager, inherited)
+        self.children = Children(count, self._orders)
+
+    def _read_again(self) -> Config:
+        self._next_source = Source.read(self.source.path)
+        return self._next_source.reload()
+
+    # What it makes.
+
+    def make_group(self, settings: GroupSettings) -> RunningGroup:
+        """A group whose changes are told to the processes."""
+        running = super().make_group(settings)
+        running.group.on_change = self._group_changed
+        return running
+
+    def make_control(self) -> Control:
+        """What operators may ask, of all processes."""
+        return ManyControl(self, super().make_control())
+
+    def start_frontend(self, frontend: Frontend | TcpFrontend, sockets: list[socket.socket]) -> None:
+        """Hold the sockets; the processes accept."""
+        frontend.sockets = sockets
+
+    def _orders(self) -> Orders:
+        return Orders(
+            source=self.source,
+            count=self.children.count,
+            secret=self.sticky_secret,
+            listeners={frontend.settings.name: frontend.sockets for frontend in self.listeners},
+            states=states_of(tuple(self.groups.values())),
+        )
+
+    # Its life.
+
+    async def serve(self, bound: list[list[socket.socket]], stop: Stop, task_status: TaskStatus[list[str]]) -> None:
+        """Have the processes serve until it is time to stop."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._publish)
+            await super().serve(bound, stop, task_status)
+            tasks.cancel_scope.cancel()
+
+    async def come_up(self) -> None:
+        """Wait for managed servers, then for the processes."""
+        await super().come_up()
+        self.services.start_soon(self.children.run)
+        await self.children.up.wait()
+
+    async def drain(self, listeners: TaskGroup, next_signal: Callable[[], Awaitable[object]]) -> None:  # noqa: ARG002
+        """Have every process drain; those that do not end in time are killed."""
+        self.say("stopping: %d processes finish what is in flight", len(self.children.serving))
+        for frontend in self.listeners:
+            for listening in frontend.sockets:
+                listening.close()
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(self._hurry_on_signal, next_signal)
+            with anyio.move_on_after(self.shutdown_timeout_s + END_S):
+                await self.children.stop()
+                await self.children.ended.wait()
+            waiting.cancel_scope.cancel()
+        if self.children.alive:
+            _logger.warning("%d processes did not end in time and are killed", len(self.children.alive))
+
+    async def _hurry_on_signal(self, next_signal: Callable[[], Awaitable[object]]) -> None:
+        await next_signal()
+        _logger.warning("second signal: ending at once")
+        await self.children.stop()
+
+    # What the processes are told.
+
+    def _group_changed(self) -> None:
+        self._changed.set()
+
+    async def _publish(self) -> None:
+        """Tell every process of each change of the servers."""
+        while True:
+            await self._changed.wait()
+            self._changed = anyio.Event()
+            await self.settle()
+
+    async def settle(self) -> int:
+        """Return when every process follows what the groups say now; how many they are."""
+        async with self.children.changing:
+            states = states_of(tuple(self.groups.values()))
+            if states != self._published:
+                self._published = states
+                await self.children.oblige("follow", self._orders().follow())
+        return len(self.children.serving)
+
+    async def carry_out(self, change: Reload) -> None:
+        """Reload in every process or in none: all make ready, then all change. Raises ReloadError."""
+        async with self.children.changing:
+            change.prepare()
+            orders = self._next_orders(change)
+            answers = await self.children.ask_all("prepare", lambda child: orders.prepare(child.index), orders.sockets)
+            problems = self._refusals(answers)
+            if problems:
+                change.abandon()
+                await self.children.ask_all("abandon")
+                raise ReloadError("\n".join(problems))
+            self.source = self._next_source
+            await change.commit()
+            self._close_unused()
+            self._published = states_of(tuple(self.groups.values()))
+            count = await self.children.oblige("commit", self._orders().follow())
+        self.say("reload: in force in %d processes", count)
+
+    def _next_orders(self, change: Reload) -> Orders:
+        now = self._orders()
+        return Orders(self._next_source, now.count, now.secret, change.sockets, now.states)
+
+    def _refusals(self, answers: Answers) -> list[str]:
+        """Why not every process is ready; one that died meanwhile is no reason, as its successor begins anew."""
+        problems: dict[str, None] = {}
+        for child, answer in answers.items():
+            if isinstance(answer, RefusedError):
+                problems |= dict.fromkeys(str(answer).splitlines())
+            elif isinstance(answer, ChannelError) and child in self.children.alive.values():
+                problems[f"process {child.number}: {answer}"] = None
+        return list(problems)
+
+    def _close_unused(self) -> None:
+        """The sockets of frontends that are no more: nobody accepts here who would close them."""
+        for frontend in self.retired:
+            for listening in frontend.sockets:
+                listening.close()
+        self.retired.clear()
+
+    def reopen_logs(self) -> None:
+        """Have every process write to new files."""
+        super().reopen_logs()
+        self.services.start_soon(self.children.ask_all, "reopen")

@@ -1,0 +1,214 @@
+"""What the admin API may ask, done over several processes: changes through the parent, figures and sessions of all.
+
+A backend is changed in the parent's groups, as in a proxy of one process, and the answer waits until every process
+follows. A session is named by its process too, since each process counts its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from heapq import nlargest
+from typing import TYPE_CHECKING, Any
+
+from wsproxy.admin.control import (
+    Control,
+    ControlError,
+    Leaving,
+    ReloadReport,
+    Selection,
+    Switches,
+    UnknownError,
+)
+from wsproxy.observe.merging import merged
+from wsproxy.observe.snapshot import BackendFigures, GroupFigures, SessionFigures, Snapshot
+from wsproxy.supervisor.channel import Body, ChannelError, RefusedError
+from wsproxy.supervisor.child import Child
+from wsproxy.supervisor.plain import plain, shaped
+
+if TYPE_CHECKING:
+    from wsproxy.supervisor.controlplane import ControlPlane
+
+MARK = "@"
+"""Between a session's name in its process and the process's id."""
+
+
+class ManyControl:
+    """The `Control` of several processes. one: that of the parent, which knows the servers."""
+
+    def __init__(self, app: ControlPlane, one: Control) -> None:
+        self._app = app
+        self._one = one
+        self._children = app.children
+
+    # Figures.
+
+    async def snapshot(self) -> Snapshot:
+        """Everything at this moment, of all processes; of servers and frontends, what the parent says they are."""
+        own = await self._one.snapshot()
+        found = await self._children.snapshots()
+        if not found:
+            return own
+        every = merged(found)
+        addresses = {frontend.name: frontend.addresses for frontend in own.frontends}
+        groups = {group.name: group for group in every.groups}
+        return replace(
+            every,
+            at=own.at,
+            version=own.version,
+            phase=own.phase,
+            frontends=tuple(
+                replace(each, addresses=addresses[each.name]) for each in every.frontends if each.name in addresses
+            ),
+            routes=tuple(each for each in every.routes if each.name in {route.name for route in own.routes}),
+            groups=tuple(_judged(group, groups.get(group.name)) for group in own.groups),
+            reloads=replace(own.reloads, **_sessions_of(every)),
+            processes=(*own.processes, *every.processes),
+        )
+
+    async def is_ready(self) -> str | None:
+        """None while traffic is welcome."""
+        why_not = await self._one.is_ready()
+        if why_not is None and not self._children.serving:
+            return self._children.trouble or "no process serves"
+        return why_not
+
+    async def trouble(self) -> str:
+        """What is wrong though traffic is welcome."""
+        return self._children.trouble
+
+    def config(self) -> dict[str, Any]:
+        """The running configuration, masked."""
+        return self._one.config()
+
+    # Backends.
+
+    async def add_backend(self, group: str | None, url: str, weight: int) -> BackendFigures:
+        """Take a server in."""
+        return await self._settled(await self._one.add_backend(group, url, weight))
+
+    async def remove_backend(self, group: str | None, url: str) -> Leaving:
+        """Let a server go."""
+        before = await self.snapshot()
+        leaving = await self._one.remove_backend(group, url)
+        await self._app.settle()
+        figures = _figures_in(before, leaving.backend)
+        busy = figures.pool.workers - figures.pool.idle + figures.pool.queue
+        return Leaving(figures, busy, figures.websockets)
+
+    async def enable_backend(self, group: str | None, backend: str) -> BackendFigures:
+        """Have it take traffic again."""
+        return await self._settled(await self._one.enable_backend(group, backend))
+
+    async def disable_backend(self, group: str | None, backend: str) -> BackendFigures:
+        """Give it nothing new."""
+        return await self._settled(await self._one.disable_backend(group, backend))
+
+    async def drain_backend(self, group: str | None, backend: str) -> BackendFigures:
+        """Give it nothing new, and have its WebSockets go."""
+        return await self._settled(await self._one.drain_backend(group, backend))
+
+    async def set_weight(self, group: str | None, backend: str, weight: int) -> BackendFigures:
+        """Change its share."""
+        return await self._settled(await self._one.set_weight(group, backend, weight))
+
+    async def _settled(self, changed: BackendFigures) -> BackendFigures:
+        """Return when every process follows; with what they all have of it."""
+        await self._app.settle()
+        return _figures_in(await self.snapshot(), changed)
+
+    # WebSockets.
+
+    async def sessions(self, selection: Selection, limit: int) -> Sequence[SessionFigures]:
+        """The WebSockets that fit, the longest idle first."""
+        body = {"selection": plain(selection), "limit": limit}
+        answers = await self._children.ask_all("sessions", lambda _: body)
+        found = [
+            replace(session, id=f"{session.id}{MARK}{child.pid}")
+            for child, answer in answers.items()
+            if isinstance(answer, dict)
+            for session in shaped(tuple[SessionFigures, ...], answer["sessions"])
+        ]
+        return nlargest(limit, found, key=lambda session: session.idle_s)
+
+    async def close_session(self, session: str, code: int, reason: str) -> None:
+        """Close one WebSocket."""
+        name, _, pid = session.rpartition(MARK)
+        for child in self._children.serving:
+            if str(child.pid) == pid:
+                await _ask(child, "close_session", {"session": name, "code": code, "reason": reason})
+                return
+        raise UnknownError(f"there is no WebSocket {session!r}")
+
+    async def drain_sessions(self, selection: Selection) -> int:
+        """Close all that fit with 1012 at their route's pace."""
+        return await self._count("drain_sessions", {"selection": plain(selection)})
+
+    # The whole.
+
+    async def purge_cache(self) -> int:
+        """Forget all answers that are kept, in every process."""
+        return await self._count("purge_cache", {})
+
+    async def switch(self, monitoring: bool | None, scaling: bool | None) -> Switches:
+        """Switch on or off what runs in the parent."""
+        return await self._one.switch(monitoring, scaling)
+
+    async def reload(self, dry_run: bool) -> ReloadReport:
+        """Read the file again."""
+        return await self._one.reload(dry_run)
+
+    async def _count(self, kind: str, body: Body) -> int:
+        """The sum of what all processes say. Raises ControlError when none did, or one cannot."""
+        answers = await self._children.ask_all(kind, lambda _: body)
+        said = [_said(answer) for answer in answers.values() if isinstance(answer, dict)]
+        if len(said) < len(answers):
+            raise ControlError(f"{len(answers) - len(said)} of {len(answers)} processes did not answer")
+        return sum(each["count"] for each in said)
+
+
+async def _ask(child: Child, kind: str, body: Body) -> Body:
+    try:
+        return _said(await child.channel.ask(kind, body))
+    except (ChannelError, RefusedError) as error:
+        raise ControlError(f"process {child.number}: {error}") from None
+
+
+def _said(answer: Body) -> Body:
+    """The answer of a process. Raises the ControlError that it is."""
+    if "error" not in answer:
+        return answer
+    refusal = ControlError(answer["error"])
+    refusal.status = answer["status"]
+    raise refusal
+
+
+def _judged(own: GroupFigures, every: GroupFigures | None) -> GroupFigures:
+    """The figures of all processes for the servers that the parent has, with its verdicts on them."""
+    if every is None:
+        return own
+    found = {backend.name: backend for backend in every.backends if backend.url}
+    backends = tuple(
+        replace(
+            found.get(backend.name, backend),
+            url=backend.url,
+            state=backend.state,
+            weight=backend.weight,
+            added=backend.added,
+            health=backend.health,
+        )
+        for backend in own.backends
+    )
+    return replace(every, backends=backends)
+
+
+def _figures_in(snapshot: Snapshot, wanted: BackendFigures) -> BackendFigures:
+    """The same backend in a snapshot of all processes."""
+    same = (each for each in snapshot.backends() if (each.group, each.name) == (wanted.group, wanted.name))
+    return next(same, wanted)
+
+
+def _sessions_of(snapshot: Snapshot) -> dict[str, int]:
+    """What reloads made of WebSockets is known where these are."""
+    reloads = snapshot.reloads
+    return {"sessions_kept": reloads.sessions_kept, "sessions_drained": reloads.sessions_drained}
