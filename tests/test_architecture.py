@@ -30,7 +30,7 @@ LAYERS: Final = (
     {"reload"},
     {"figures"},
     {"control"},
-    {"administration"},
+    {"administration", "signals"},
     {"app"},
     {"supervisor"},
     {"cli"},

@@ -10,9 +10,9 @@ import random
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -22,7 +22,6 @@ from wsproxy.balancing.affinity import Affinity
 from wsproxy.balancing.algorithms import make_policy
 from wsproxy.balancing.policy import Policy
 from wsproxy.config.diff import Plan, make_plan
-from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
     AdminSettings,
     Config,
@@ -45,6 +44,7 @@ from wsproxy.net.tls import TlsIdentities
 from wsproxy.observe.access import AccessLog
 from wsproxy.reload import Reload, ReloadError
 from wsproxy.running import RunningGroup
+from wsproxy.signals import Stop, StopSignals
 
 if TYPE_CHECKING:
     from wsproxy.admin.control import Control
@@ -371,42 +371,6 @@ class Application:
             await next_signal()
             _logger.warning("second signal: ending at once")
             waiting.cancel_scope.cancel()
-
-
-class Stop(Protocol):
-    """Who says when to stop."""
-
-    async def wait(self, reloads: bool = False) -> None:
-        """Return when it is time to; `reloads`: whether a reload may be carried out meanwhile."""
-        ...
-
-
-class StopSignals:
-    """The signals of one process: those that stop it are waited for, others are obeyed in between."""
-
-    def __init__(self, signals: AsyncIterator[signal.Signals], app: Application) -> None:
-        self._signals = signals
-        self._app = app
-
-    async def wait(self, reloads: bool = False) -> None:
-        """Return at the next SIGTERM or SIGINT."""
-        async for number in self._signals:
-            if number == signal.SIGUSR1:
-                self._app.reopen_logs()
-            elif number != signal.SIGHUP:
-                return
-            elif reloads:
-                await self._reload()
-
-    async def _reload(self) -> None:
-        _logger.info("reloading %s", self._app.config.source)
-        try:
-            plan = await self._app.reload()
-        except (ConfigError, ReloadError) as error:
-            for line in str(error).splitlines():
-                _logger.error("reload refused: %s", line)
-        else:
-            _logger.info("reloaded%s", ": nothing has changed" if plan.is_empty else "")
 
 
 def _close(bound: list[list[socket.socket]]) -> None:

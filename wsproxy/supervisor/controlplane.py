@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from wsproxy.app import Application, Stop
+from wsproxy.app import Application
 from wsproxy.config.model import Config, GroupSettings
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.tcp import TcpFrontend
 from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.reload import Reload, ReloadError
 from wsproxy.running import RunningGroup
+from wsproxy.signals import Stop
 from wsproxy.supervisor.channel import ChannelError, RefusedError
 from wsproxy.supervisor.children import Answers, Children
 from wsproxy.supervisor.following import GroupState, states_of

@@ -1,0 +1,55 @@
+"""Assembly: the signals of a process: which of them stop it, and what the others have the application do.
+
+Knows signals and what an application can be told; how it stops or reloads is its own business.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Protocol
+
+from wsproxy.config.errors import ConfigError
+from wsproxy.reload import ReloadError
+
+if TYPE_CHECKING:
+    from wsproxy.app import Application
+
+_logger = logging.getLogger("wsproxy")
+
+
+class Stop(Protocol):
+    """Who says when to stop."""
+
+    async def wait(self, reloads: bool = False) -> None:
+        """Return when it is time to; `reloads`: whether a reload may be carried out meanwhile."""
+        ...
+
+
+class StopSignals:
+    """The signals of one process: those that stop it are waited for, others are obeyed in between."""
+
+    def __init__(self, signals: AsyncIterator[signal.Signals], app: Application) -> None:
+        self._signals = signals
+        self._app = app
+
+    async def wait(self, reloads: bool = False) -> None:
+        """Return at the next SIGTERM or SIGINT."""
+        async for number in self._signals:
+            if number == signal.SIGUSR1:
+                self._app.reopen_logs()
+            elif number != signal.SIGHUP:
+                return
+            elif reloads:
+                await self._reload()
+
+    async def _reload(self) -> None:
+        _logger.info("reloading %s", self._app.config.source)
+        try:
+            plan = await self._app.reload()
+        except (ConfigError, ReloadError) as error:
+            for line in str(error).splitlines():
+                _logger.error("reload refused: %s", line)
+        else:
+            _logger.info("reloaded%s", ": nothing has changed" if plan.is_empty else "")
