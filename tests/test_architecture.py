@@ -26,7 +26,7 @@ LAYERS: Final = (
     {"health", "discovery", "managed", "cache", "limiting"},
     {"frontend"},
     {"admin"},
-    {"running", "check", "logbook"},
+    {"running", "routes", "check", "logbook"},
     {"reload"},
     {"figures"},
     {"control"},

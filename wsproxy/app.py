@@ -18,7 +18,6 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from wsproxy.administration import Administration
-from wsproxy.balancing.affinity import Affinity
 from wsproxy.balancing.algorithms import make_policy
 from wsproxy.balancing.policy import Policy
 from wsproxy.config.diff import Plan, make_plan
@@ -28,12 +27,9 @@ from wsproxy.config.model import (
     FrontendSettings,
     GroupSettings,
     LogSettings,
-    RouteSettings,
     TcpSettings,
 )
 from wsproxy.frontend.frontend import Frontend
-from wsproxy.frontend.relays import Relays
-from wsproxy.frontend.route import Route
 from wsproxy.frontend.tcp import TcpFrontend
 from wsproxy.limiting.gates import Gates
 from wsproxy.logbook import Logbook
@@ -43,6 +39,7 @@ from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.net.tls import TlsIdentities
 from wsproxy.observe.access import AccessLog
 from wsproxy.reload import Reload, ReloadError
+from wsproxy.routes import RouteMaker
 from wsproxy.running import RunningGroup
 from wsproxy.signals import Stop, StopSignals
 
@@ -87,7 +84,9 @@ class Application:
         self.logbook = Logbook(config.log)
         self.gates = Gates()
         self.groups = {settings.name: self.make_group(settings) for settings in config.groups}
-        self.routes = {settings.name: self.make_route(settings) for settings in config.routes}
+        self.route_maker = RouteMaker(self.groups, self.deadlines, self.rng, self.gates, self.sticky_secret)
+        drain_s = self.shutdown_timeout_s / 2
+        self.routes = {settings.name: self.route_maker.make(settings, drain_s) for settings in config.routes}
         self.frontend_by_name = {settings.name: self.make_frontend(settings) for settings in config.frontends}
         self.tcp_by_name = {settings.name: self.make_tcp(settings) for settings in config.tcp}
         self.retired: list[Frontend | TcpFrontend] = []
@@ -119,23 +118,6 @@ class Application:
     def make_policy(self, algorithm: str) -> Policy:
         """A policy of its own for each who chooses."""
         return make_policy(algorithm, self.rng)
-
-    def make_route(self, settings: RouteSettings) -> Route:
-        """A route to a group that is there."""
-        group = self.groups[settings.group].group
-        relays: Relays | None = None
-        if settings.kind == "websocket":
-            relays = Relays(settings, group, self.deadlines, self.rng, self.shutdown_timeout_s / 2)
-        route = Route(settings, group, make_policy(settings.algorithm, self.rng), relays)
-        route.bind_clients(self.make_affinity(settings))
-        route.gate = self.gates.gate(settings)
-        return route
-
-    def make_affinity(self, settings: RouteSettings) -> Affinity | None:
-        """What a route asks of its requests, signed with a secret that outlives reloads."""
-        if not Affinity.is_needed(settings):
-            return None
-        return Affinity(settings, self.sticky_secret, self.groups[settings.group].group.named_sessions)
 
     def make_group(self, settings: GroupSettings) -> RunningGroup:
         """A group that does not run yet."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wsproxy.balancing.affinity import Preference
     from wsproxy.config.model import RouteSettings
     from wsproxy.http.messages import RequestHead, ResponseHead
+    from wsproxy.http.variables import Variables
     from wsproxy.net.stream import Stream
 
 
@@ -135,7 +136,9 @@ class StageClock:
 class Exchange:
     """A request on its way to an upstream server and back.
 
+    sent: the head that servers get: `head`, unless the route changes it on its way.
     identity: ready-made lines that go behind the request's own fields (X-Forwarded-For …).
+    variables: what the route's templates say of the request, where it has some.
     edits: what changes the head of the final response, first to last.
     filter: what changes or copies its body.
     preference: which backend it belongs to, where its route asks for that.
@@ -174,16 +177,18 @@ class Exchange:
         "request_id",
         "response",
         "route",
+        "sent",
         "stages",
         "started_at",
         "tried",
         "upstream",
+        "variables",
     )
 
     def __init__(
         self, head: RequestHead, body: RequestBody | None, client: Stream, route: RouteSettings, identity: bytes
     ) -> None:
-        self.head = head
+        self.head = self.sent = head
         self.body = body
         self.client = client
         self.route = route
@@ -208,6 +213,7 @@ class Exchange:
         self.started_at = self.ended_at = 0.0  # perf_counter: its head had been read; nothing is left to be done
         self.tried: tuple[str, ...] = ()
         self.upstream: Stream | None = None
+        self.variables: Variables | None = None
         self._done: asyncio.Future[None] | None = None
 
     @property

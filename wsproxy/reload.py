@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from anyio.lowlevel import checkpoint
 
-from wsproxy.balancing.algorithms import make_policy
 from wsproxy.config.diff import Plan, make_plan, needs_new_listener
 from wsproxy.config.model import Config, FrontendSettings
 from wsproxy.frontend.frontend import Frontend
@@ -155,17 +154,13 @@ class Reload:
         before, app.routes = app.routes, {}
         for settings in self._new.routes:
             route = before.pop(settings.name, None)
-            group = app.groups[settings.group].group
+            group = app.route_maker.group_of(settings)
             if route is None or route.group is not group:
                 if route is not None:
                     before[settings.name] = route
-                route = app.make_route(settings)
+                route = app.route_maker.make(settings, app.shutdown_timeout_s / 2)
             elif route.settings != settings:
-                if route.settings.algorithm != settings.algorithm:
-                    route.policy = make_policy(settings.algorithm, app.rng)
-                route.use(settings)
-                route.bind_clients(app.make_affinity(settings))
-                route.gate = app.gates.gate(settings, route.gate)
+                app.route_maker.change(route, settings)
             app.routes[settings.name] = route
         for route in before.values():
             self._let_go(route)

@@ -486,7 +486,7 @@ class BrokenHead:
 async def test_a_worker_survives_an_internal_error() -> None:
     async with running(ANSWER, max_workers=1) as it:
         broken, served = Client(), Client()
-        broken.exchange.head = BrokenHead()  # type: ignore[assignment]
+        broken.exchange.sent = BrokenHead()  # type: ignore[assignment]
         logging.getLogger("wsproxy.backend").disabled = True
         try:
             it.offer(broken, served)

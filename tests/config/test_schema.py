@@ -18,12 +18,13 @@ from wsproxy.config.model import (
     ServerSettings,
     WebSocketSettings,
 )
+from wsproxy.config.route_keys import HTTP_ROUTE
 from wsproxy.config.schema import SECTIONS
 
 _TABLES = (
     schema.FRONTEND,
     schema.ROUTE,
-    schema.HTTP_ROUTE,
+    HTTP_ROUTE,
     schema.RATE_LIMIT,
     schema.WEBSOCKET,
     schema.POOL,

@@ -280,7 +280,7 @@ class Worker:
 
     def _encode(self, exchange: Exchange) -> bytes:
         """The request's head for this backend, which may want a Host of its own."""
-        head = exchange.head
+        head = exchange.sent
         authority = self._home.authority
         own_host = not head.authority or (authority.is_own and not exchange.route.preserve_host)
         if not own_host and not authority.base_path:

@@ -33,12 +33,12 @@ from wsproxy.config.model import (
 )
 from wsproxy.config.pages import media_type
 from wsproxy.config.rate_limits import rate_limit_settings
-from wsproxy.config.route_checks import frontend_name
+from wsproxy.config.route_checks import answers_itself, frontend_name
+from wsproxy.config.route_keys import HTTP_ROUTE
 from wsproxy.config.schema import (
     ADMIN,
     FRONTEND,
     HEALTH,
-    HTTP_ROUTE,
     LOG,
     MANAGED,
     OUTLIER,
@@ -130,15 +130,18 @@ def _error_pages(section: ParsedSection) -> tuple[ErrorPageSettings, ...]:
 def _route(section: ParsedSection, parsed: Sections) -> RouteSettings:
     frontend, group = section.get("frontend"), section.get("group")
     is_websocket = section.kind.name == "websocket"
+    own_group = "" if answers_itself(section) else section.name
+    fields = section.fields(ROUTE) | ({} if is_websocket else section.fields(HTTP_ROUTE))
+    if any(header.name.lower() == "host" for header in fields.get("set_request_headers", ())):
+        fields["preserve_host"] = True  # the route has said what servers get, be they written as a URL or not
     return RouteSettings(
         name=section.name,
         kind="websocket" if is_websocket else "http",
-        group=section.name if group is None else group.value,
+        group=own_group if group is None else group.value,
         frontend=None if frontend is None else frontend_name(frontend.value, parsed),
         rate_limit=rate_limit_settings(section, parsed),
         websocket=WebSocketSettings(**section.fields(WEBSOCKET)) if is_websocket else WebSocketSettings(),
-        **section.fields(ROUTE),
-        **({} if is_websocket else section.fields(HTTP_ROUTE)),
+        **fields,
     )
 
 

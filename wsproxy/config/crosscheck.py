@@ -19,7 +19,8 @@ from wsproxy.config.sections import ParsedSection, Setting, suggestion
 
 Sections = Mapping[str, ParsedSection]
 
-_SOURCES: Final = ("group", "command", "discover")  # the keys besides serverN that say where the servers are
+_SOURCES: Final = ("group", "command", "discover", "redirect", "respond")
+"""The keys besides serverN that say who answers."""
 _GROUP_KEYS: Final = frozenset(key.name for table in GROUP_TABLES for key in table.keys)
 _MANAGED_KEYS: Final = tuple(key.name for key in MANAGED.keys if key.available and key.name != "command")
 _DEFAULT_MAX_WORKERS: Final = ServerSettings("", Address()).max_workers

@@ -251,17 +251,59 @@ class WebSocketSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    """Text with variables: a literal, then each name's value and the literal behind it."""
+
+    literals: tuple[str, ...]  # one more than names
+    names: tuple[str, ...] = ()  # "host", "header:accept"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderSetting:
+    """A field that a message gets."""
+
+    name: str
+    value: Template
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Where a route sends its clients instead of answering."""
+
+    status: int
+    target: Template
+
+
+@dataclass(frozen=True, slots=True)
+class FixedAnswer:
+    """What a route answers by itself; without a text the status says it."""
+
+    status: int
+    text: Template
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSettings:
     """One `[http…]` or `[websocket…]` section: what it matches, and where that goes."""
 
     name: str  # the section's name: "http", "http:api", "websocket:chat"
     kind: RouteKind
-    group: str  # a GroupSettings name
+    group: str  # a GroupSettings name; "" for a route that answers by itself
     frontend: str | None = None  # None: every frontend
     path_prefix: str = "/"
     hosts: tuple[str, ...] = ()  # exact, or "*.example.org"; none named: all
     methods: tuple[str, ...] = ()  # none named: all; GET stands for HEAD too
     headers: tuple[HeaderMatch, ...] = ()
+    strip_prefix: bool = False
+    add_headers: tuple[HeaderSetting, ...] = ()  # to answers, behind what remove_headers takes away
+    remove_headers: tuple[str, ...] = ()  # lower-case
+    set_request_headers: tuple[HeaderSetting, ...] = ()
+    remove_request_headers: tuple[str, ...] = ()  # lower-case
+    rewrite_redirects: bool = False
+    rewrite_cookies: bool = False
+    redirect: Redirect | None = None
+    respond: FixedAnswer | None = None
+    respond_type: str = "text/plain; charset=utf-8"
     algorithm: str = "random"
     hash_key: RequestKey | None = None  # of algorithm hash
     sticky: RequestKey | None = None  # header, cookie, query or ip

@@ -12,12 +12,17 @@ from typing import Any, Final
 from wsproxy.config.errors import Problem
 from wsproxy.config.model import HeaderMatch, RouteSettings
 from wsproxy.config.rate_limits import rate_limit_problems
-from wsproxy.config.schema import ROUTE_KINDS
+from wsproxy.config.schema import GROUP_TABLES, ROUTE_KINDS
 from wsproxy.config.sections import ParsedSection, suggestion
 
 Sections = Mapping[str, ParsedSection]
 
 _MATCHING: Final = ("frontend", "host", "path_prefix", "header", "method")
+_FOR_SERVERS: Final = frozenset(
+    {"strip_prefix", "set_request_header", "remove_request_header", "rewrite_redirects", "rewrite_cookies"}
+    | {"preserve_host", "algorithm", "sticky", "retries"}
+    | {key.name for table in GROUP_TABLES for key in table.keys if key.name not in ("command", "discover")}
+)
 _DEFAULT_PATH_PREFIX: Final = RouteSettings("", "http", "").path_prefix
 
 
@@ -28,12 +33,19 @@ def check_routes(sections: Sections) -> Iterator[Problem]:
         if section.kind.name in ROUTE_KINDS:
             yield from _route_frontend(section, sections)
             yield from rate_limit_problems(section, sections)
+            yield from _without_servers(section)
+            yield from _prefix(section)
 
 
 def frontend_name(written: str, sections: Sections) -> str | None:
     """The frontend section that a route's `frontend = NAME` means: `[frontend:NAME]`, or the section so named."""
     names = [name for name in (f"frontend:{written}", written) if name in sections]
     return names[0] if names and sections[names[0]].kind.name == "frontend" else None
+
+
+def answers_itself(section: ParsedSection) -> bool:
+    """Whether a route needs no servers."""
+    return "redirect" in section.settings or "respond" in section.settings
 
 
 def _matches(sections: Sections) -> Iterator[Problem]:
@@ -70,3 +82,21 @@ def _route_frontend(route: ParsedSection, sections: Sections) -> Iterator[Proble
         return
     known = [name.removeprefix("frontend:") for name, section in sections.items() if section.kind.name == "frontend"]
     yield frontend.place.problem(f"there is no [frontend:{frontend.value}]{suggestion(frontend.value, known)}")
+
+
+def _without_servers(route: ParsedSection) -> Iterator[Problem]:
+    """What is said of servers stands beside some, and of an answer beside one."""
+    for answer in ("redirect", "respond"):
+        if answer in route.settings:
+            for key, setting in route.settings.items():
+                if key in _FOR_SERVERS:
+                    yield setting.key_place.problem(f"'{key}' has no effect beside '{answer}': no server is asked")
+            break
+    if "respond_type" in route.settings and "respond" not in route.settings:
+        yield route.settings["respond_type"].key_place.problem("'respond_type' has no effect without 'respond'")
+
+
+def _prefix(route: ParsedSection) -> Iterator[Problem]:
+    strip, prefix = route.get("strip_prefix"), route.settings.get("path_prefix")
+    if strip is not None and strip.value and (prefix is None or (prefix.valid and prefix.value == "/")):
+        yield strip.key_place.problem("'strip_prefix' has no effect without a 'path_prefix'")

@@ -29,13 +29,13 @@ from wsproxy.config.limits import (
     SLOW_CONSUMER,
 )
 from wsproxy.config.pages import ERROR_PAGES, VIA_NAME
+from wsproxy.config.route_keys import HTTP_ROUTE, ROUTE_EDITS
 from wsproxy.config.values import (
     BOOLEAN,
     DURATION,
     HEADER_MATCHES,
     HOST_PATTERNS,
     LOG_TARGET,
-    METHODS,
     PATH,
     PATHS,
     PROBE_TARGET,
@@ -90,10 +90,7 @@ ROUTE: Final = Table(
         Key("host", HOST_PATTERNS, None, "matches requests to these hosts", field="hosts"),
         Key("header", HEADER_MATCHES, None, "matches requests with these fields", field="headers"),
         Key("frontend", SECTION_NAME, None, "matches requests of this frontend", field=""),
-        Key("strip_prefix", BOOLEAN, "no", "take path_prefix off the forwarded path", LATER),
-        Key("add_header", text("Name: value"), None, "fields to add to answers", LATER),
-        Key("remove_header", text("Name"), None, "fields to remove from answers", LATER),
-        Key("set_request_header", text("Name: value"), None, "fields to set on forwarded requests", LATER),
+        *ROUTE_EDITS,
         Key("group", SECTION_NAME, None, "the servers of [group:NAME], or of the route so named", field=""),
         Key("algorithm", ALGORITHM, "random", "how a server is chosen; the first two do not look at weights"),
         Key("hash_key", HASH_KEY, None, "what algorithm = hash sends to the same server"),
@@ -124,13 +121,6 @@ RATE_LIMIT: Final = Table(
         Key("rate_limit_entries", integer(1000, 100_000_000), "200000", "clients remembered at most", field="entries"),
         Key("rate_limit_store", choice("memory", "redis"), "memory", "where they are remembered", field="store"),
         Key("redis_url", REDIS_URL, None, "the server of rate_limit_store = redis; that of [cache] by default"),
-    ),
-)
-
-HTTP_ROUTE: Final = Table(
-    model.RouteSettings,
-    (
-        Key("method", METHODS, None, "matches requests with these methods; GET stands for HEAD too", field="methods"),
     ),
 )
 

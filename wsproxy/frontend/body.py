@@ -10,8 +10,9 @@ from typing import Final, Protocol
 from wsproxy.errors import BODY_TIMEOUT, BODY_TOO_LARGE, bad_body
 from wsproxy.exchange import BodyError
 from wsproxy.http.chunked import ChunkedDecoder
-from wsproxy.http.messages import CHUNKED, MalformedBodyError
+from wsproxy.http.messages import CHUNKED, MalformedBodyError, MalformedRequestError, RequestHead
 from wsproxy.net.stream import ReadTimeoutError, Stream
+from wsproxy.protection.retry import IDEMPOTENT
 
 REPLAY_BYTES: Final = 64 * 1024
 """A body up to this size is kept, so that a safe request can be sent to another backend."""
@@ -27,6 +28,13 @@ class Watch(Protocol):
     def expect_nothing(self) -> None:
         """They came."""
         ...
+
+
+def body_of(head: RequestHead, stream: Stream, limit_bytes: int | None, watch: Watch) -> ClientBody:
+    """The body that a head announces. Raises MalformedRequestError(413) when it says by itself that it is too large."""
+    if limit_bytes is not None and head.length > limit_bytes:
+        raise MalformedRequestError(BODY_TOO_LARGE.status, BODY_TOO_LARGE.message)
+    return ClientBody(stream, head.length, limit_bytes, head.method in IDEMPOTENT, watch)
 
 
 class ClientBody:

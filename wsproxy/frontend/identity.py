@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsproxy.http.forwarded import believed_request_id, client_address, identity_fields
+from wsproxy.http.forwarded import believed_request_id, client_address, client_scheme, identity_fields
 from wsproxy.http.messages import RequestHead
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ class ClientIdentity:
         if head is None or head.claims is None:
             return self.peer
         return client_address(head.claims, self.peer, self._frontend.settings.trusted_proxies)
+
+    def scheme(self, head: RequestHead) -> str:
+        """What the client uses: http or https, behind proxies that are trusted, as they tell it."""
+        if head.claims is None:
+            return self._frontend.scheme
+        return client_scheme(head.claims, self.peer, self._frontend.scheme, self._frontend.settings.trusted_proxies)
 
     def introduce(self, head: RequestHead) -> tuple[bytes, bytes]:
         """The id of a request, and the lines that tell the backend of it and of its client."""

@@ -78,12 +78,13 @@ class Resumption:
     with an extension that cannot be carried on.
     """
 
-    __slots__ = ("_deflate", "_fields", "_head", "_identity", "_preference", "_protocol", "_route", "times")
+    __slots__ = ("_deflate", "_fields", "_head", "_identity", "_preference", "_protocol", "_route", "_sent", "times")
 
     def __init__(self, exchange: Exchange, response: ResponseHead, route: Route) -> None:
         response.fields, self._deflate = begin_messages_empty(response.fields)
         self._head = exchange.head
-        self._fields = exchange.head.fields
+        self._sent = exchange.sent
+        self._fields = exchange.sent.fields
         self._identity = exchange.identity
         self._preference = exchange.preference
         self._protocol = field_values(response.fields, _PROTOCOL)
@@ -93,9 +94,10 @@ class Resumption:
     async def attempt(self, loop: asyncio.AbstractEventLoop) -> Exchange | None:
         """Shake hands with any backend: the upgraded exchange, or None if none would go on as the first one did."""
         self.times += 1
-        self._head.fields = self._fields + b"X-WSProxy-Resume: %d\r\n" % self.times
+        self._sent.fields = self._fields + b"X-WSProxy-Resume: %d\r\n" % self.times
         settings: RouteSettings = self._route.settings
         exchange = Exchange(self._head, None, DeafClient(loop), settings, self._identity)
+        exchange.sent = self._sent
         exchange.preference = self._preference
         try:
             await forward(exchange, self._route)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from wsproxy.backend.group import Group
 from wsproxy.balancing.affinity import Affinity
@@ -20,10 +20,9 @@ from wsproxy.limiting.gate import RouteGate
 class Route:
     """Where a matched request goes.
 
-    affinity: what is asked of a request before a backend is chosen, if anything is. edits: what is done to the head of
-    every answer. gate: its rate limits, if it has some. handler: who answers instead of `forward`. relays: of a
-    `[websocket…]` route, its WebSockets.
-    totals: its counters.
+    affinity: what is asked of a request before a backend is chosen, if anything is. prepare: what is done to a request
+    before anybody has it. edits: what is done to the head of every answer. gate: its rate limits, if it has some.
+    handler: who answers instead of `forward`. relays: of a `[websocket…]` route, its WebSockets. totals: its counters.
     """
 
     __slots__ = (
@@ -34,6 +33,7 @@ class Route:
         "group",
         "handler",
         "policy",
+        "prepare",
         "relays",
         "settings",
         "totals",
@@ -47,9 +47,15 @@ class Route:
         self.totals = RequestTotals()
         self.gate: RouteGate | None = None
         self.handler: Handler | None = None
+        self.prepare: Preparation | None = None
         self.edits: tuple[HeadEdit, ...] = ()
         self.affinity: Affinity | None = None
         self._binding: tuple[HeadEdit, ...] = ()
+
+    def edit(self, prepare: Preparation | None, edits: Iterable[HeadEdit]) -> None:
+        """Have requests and answers changed so from now on; what is under way keeps what it began with."""
+        self.prepare = prepare
+        self.edits = (*edits, *self._binding)
 
     def bind_clients(self, affinity: Affinity | None) -> None:
         """Have clients come back to their backends as `affinity` says, which may set a cookie with an answer, or learn
@@ -68,6 +74,9 @@ class Route:
         if self.relays is not None:
             self.relays.use(settings.websocket)
 
+
+Preparation = Callable[[Exchange, str, str], None]
+"""Makes an exchange ready before anybody has it; gets the client's address and scheme, as trusted peers tell them."""
 
 Handler = Callable[[Exchange, Route], Awaitable[None]]
 """Answers an exchange, or has `forward` do it. On return it has been answered, or `exchange.failure` says why not."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from anyio import BrokenResourceError, EndOfStream
 
-from wsproxy.errors import BODY_TOO_LARGE, CLIENT_LEFT, REQUEST_TIMEOUT, STOPPING, Failure
+from wsproxy.errors import CLIENT_LEFT, REQUEST_TIMEOUT, STOPPING, Failure
 from wsproxy.exchange import Exchange, StageClock
 from wsproxy.frontend.admission import TooManyRequestsError, admit
-from wsproxy.frontend.body import ClientBody
+from wsproxy.frontend.body import ClientBody, body_of
 from wsproxy.frontend.forward import begin, see_through
 from wsproxy.frontend.identity import ClientIdentity
 from wsproxy.frontend.relay import Relay
@@ -27,7 +27,6 @@ from wsproxy.http.via import has_passed, via_line
 from wsproxy.net.deadlines import NEVER
 from wsproxy.net.stream import ReadTimeoutError, Stream
 from wsproxy.observe.entries import Refusal
-from wsproxy.protection.retry import IDEMPOTENT
 
 if TYPE_CHECKING:
     from wsproxy.frontend.frontend import Frontend
@@ -250,10 +249,7 @@ class ClientSession:
         frontend = self._frontend
         body: ClientBody | None = None
         if head.length:
-            limit_bytes = frontend.settings.max_body_size_bytes
-            if limit_bytes is not None and head.length > limit_bytes:
-                raise MalformedRequestError(BODY_TOO_LARGE.status, BODY_TOO_LARGE.message)
-            body = ClientBody(self._stream, head.length, limit_bytes, head.method in IDEMPOTENT, self)
+            body = body_of(head, self._stream, frontend.settings.max_body_size_bytes, self)
         request_id, identity = self.identity.introduce(head)
         if frontend.via:
             if has_passed(head.fields, frontend.via):
@@ -262,6 +258,8 @@ class ClientSession:
         exchange = Exchange(head, body, self._stream, route.settings, identity)
         exchange.request_id = request_id
         exchange.edits = frontend.edits + route.edits
+        if route.prepare is not None:
+            route.prepare(exchange, self.identity.address(head), self.identity.scheme(head))
         if route.affinity is not None:
             address, is_secure = self.identity.address(head), frontend.scheme == "https"
             exchange.preference = route.affinity.preference(head, address, is_secure, frontend.deadlines.now)

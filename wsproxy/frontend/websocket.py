@@ -46,6 +46,8 @@ async def open_websocket(
         return None
     if relays.settings.on_backend_loss == "reconnect":
         prepare(exchange.head)
+        if exchange.sent is not exchange.head:
+            prepare(exchange.sent)
     relay: Relay | None = None
     try:
         await forward(exchange, route)
@@ -95,7 +97,9 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
         exchange.keep_alive = False  # the client may have sent frames already
         exchange.failure = bad_answer(problem)
         return None
-    acceptance = encode_response(response, False, False, 1, exchange.cookie)
+    for edit in route.edits:
+        response = edit(response, exchange)
+    acceptance = encode_response(response, False, False, 1)
     exchange.client.write(acceptance)
     exchange.answered = True
     exchange.answered_bytes += len(acceptance)

@@ -87,6 +87,14 @@ def client_address(claims: Claims, peer: str, trusted: Sequence[IPNetwork]) -> s
     return client
 
 
+def client_scheme(claims: Claims, peer: str, scheme: str, trusted: Sequence[IPNetwork]) -> str:
+    """What the client uses, http or https: a trusted peer's word, else that of our own listener."""
+    if claims is None or not is_trusted(peer, trusted):
+        return scheme
+    claimed = claims.get(b"x-forwarded-proto", b"").lower()
+    return {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}.get(claimed, scheme)
+
+
 def _claimed_addresses(claims: dict[bytes, bytes]) -> Iterator[IPv4Address | IPv6Address | None]:
     """The hops from the nearest on; X-Forwarded-For before Forwarded, as it is what proxies really send."""
     if b"x-forwarded-for" in claims:
