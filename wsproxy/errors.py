@@ -60,6 +60,9 @@ NO_DESCRIPTORS = Failure(
     detail="no file descriptor for a connection (ulimit -n)",
     retry_after_s=1,
 )
+UNREACHABLE = Failure(
+    Side.UPSTREAM, 503, "the backend cannot be reached", Retry.ELSEWHERE, "no connection for long", retry_after_s=1
+)
 STOPPING = Failure(Side.PROXY, 503, "the proxy is stopping")
 
 

@@ -129,6 +129,7 @@ def backend_figures(running: RunningGroup, backend: Backend) -> BackendFigures:
         weight=backend.settings.weight,
         websockets=backend.leases,
         ejections=backend.guard.ejections,
+        breaker_opened=0 if backend.guard.breaker is None else backend.guard.breaker.state.count,
         added=running.is_added(backend.name),
         pool=_pool(backend.pool),
         health=HealthFigures(backend.up and record is not None, *counts),
@@ -163,7 +164,10 @@ def _state(backend: Backend) -> BackendState:
         return "disabled"
     if not backend.up:
         return "down"
-    return "ejected" if backend.guard.ejected else "up"
+    guard = backend.guard
+    if guard.is_open or guard.is_half_open:
+        return "open" if guard.is_open else "half-open"
+    return "ejected" if guard.ejected else "up"
 
 
 def _tcp(frontend: TcpFrontend) -> TcpFigures:
@@ -228,6 +232,7 @@ def _pool(pool: WorkerPool) -> PoolFigures:
         reused=max(pool.exchanges - dials + totals.stale, 0),  # who dials after a stale one has had both
         stale=totals.stale,
         connect_failures=totals.connect_failures,
+        unreachable=pool.reach.is_lost,
         queue_timeouts=totals.queue_timeouts,
         failed={side.value: count for side, count in totals.failed.items()},
         queue_wait=Durations.of(totals.queue_wait),

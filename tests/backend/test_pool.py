@@ -570,7 +570,7 @@ async def test_the_pool_dials_its_address() -> None:
     server = await asyncio.start_server(refuse, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     pool = WorkerPool(ServerSettings("a", Address("127.0.0.1", port)), Deadlines(), deque())
-    connection = await pool.connect(1.0)
+    connection = await pool.connect(ROUTE)
     assert pool.connections_opened == 1
     connection.close()
     server.close()
@@ -590,7 +590,7 @@ def test_the_queue_is_one_of_exchanges_and_workers_are_known_by_identity() -> No
 @in_loop
 async def test_one_connection_at_a_time_shows_whether_the_server_keeps_them() -> None:
     async with running() as it:
-        first, second, third = [await it.pool.connect(1.0) for _ in range(3)]
+        first, second, third = [await it.pool.connect(ROUTE) for _ in range(3)]
         assert it.pool.try_out(first)
         assert not it.pool.try_out(second)
         it.upstream.transports[0].end()
@@ -607,6 +607,6 @@ async def test_one_connection_at_a_time_shows_whether_the_server_keeps_them() ->
 @in_loop
 async def test_a_pool_that_ends_ends_its_trial() -> None:
     async with running() as it:
-        connection = await it.pool.connect(1.0)
+        connection = await it.pool.connect(ROUTE)
         assert it.pool.try_out(connection)
     assert connection.stream.closed

@@ -14,7 +14,7 @@ from wsproxy.backend.connection import UpstreamConnection
 from wsproxy.backend.guard import Guard
 from wsproxy.backend.totals import PoolTotals
 from wsproxy.backend.worker import Authority, Worker
-from wsproxy.config.model import WatchSettings
+from wsproxy.config.model import RouteSettings, WatchSettings
 from wsproxy.errors import BODY_TOO_LARGE, INTERNAL, Failure, Retry
 from wsproxy.exchange import BodyError, Exchange
 from wsproxy.http.messages import CHUNKED
@@ -40,8 +40,8 @@ class Home:
         self.next_ones: deque[Exchange] = deque()
         self.rested = 0
 
-    async def connect(self, timeout_s: float) -> UpstreamConnection:
-        return UpstreamConnection(await self.upstream.dial(timeout_s), self.deadlines, self.persistence)
+    async def connect(self, route: RouteSettings) -> UpstreamConnection:
+        return UpstreamConnection(await self.upstream.dial(route.connect_timeout_s), self.deadlines, self.persistence)
 
     def try_out(self, connection: UpstreamConnection) -> bool:
         self.trials.append(connection)

@@ -7,7 +7,7 @@ import pytest
 from tests.config.test_crosscheck import problems
 from wsproxy.config.build import load
 from wsproxy.config.failing import SHARE, STATUSES
-from wsproxy.config.model import OutlierSettings
+from wsproxy.config.model import BreakerSettings, OutlierSettings, WatchSettings
 
 _INI = "[frontend]\nport = 1\n[http]\nserver1 = a:1\n"
 
@@ -36,17 +36,43 @@ def test_what_is_no_failure(written: str) -> None:
         STATUSES(written, "/")
 
 
-def outlier(lines: str) -> OutlierSettings | None:
-    return load(_INI + lines, "p.ini", {}, "/").groups[0].watch.outlier
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("", WatchSettings(outlier=OutlierSettings())),
+        ("outlier = no", WatchSettings(outlier=None)),
+        (
+            "outlier_failures = 3\noutlier_rate = none\noutlier_time = 1m\noutlier_status = 500 503",
+            WatchSettings(bad_statuses=(500, 503), outlier=OutlierSettings(3, None, 60.0)),
+        ),
+        ("breaker = yes", WatchSettings(outlier=None, breaker=BreakerSettings())),
+        (
+            "breaker = yes\noutlier = yes\nbreaker_failures = 2\nbreaker_open = 1s\nbreaker_trials = 3",
+            WatchSettings(outlier=OutlierSettings(), breaker=BreakerSettings(2, 1.0, 3)),
+        ),
+        ("slow_start = 5s\nalgorithm = ewma", WatchSettings(slow_start_s=5.0, timed=True)),
+    ],
+)
+def test_what_is_made_of_answers(lines: str, expected: WatchSettings) -> None:
+    assert load(_INI + lines, "p.ini", {}, "/").groups[0].watch == expected
 
 
-def test_outliers_are_looked_for_unless_one_says_no() -> None:
-    assert outlier("") == OutlierSettings()
-    assert outlier("outlier = no") is None
-    written = "outlier_failures = 3\noutlier_rate = none\noutlier_time = 1m\noutlier_status = 500 503"
-    assert outlier(written) == OutlierSettings(3, None, 60.0, (500, 503))
-
-
-def test_how_is_not_said_of_what_is_not_done() -> None:
-    lines = "outlier = no\noutlier_failures = 3\n"
-    assert problems(_INI + lines) == ["a.ini:6:1: 'outlier_failures' has no effect beside 'outlier = no'"]
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("outlier = no\noutlier_failures = 3", ["6:1: 'outlier_failures' has no effect without 'outlier = yes'"]),
+        ("breaker = yes\noutlier_time = 3s", ["6:1: 'outlier_time' has no effect without 'outlier = yes'"]),
+        ("breaker_open = 3s", ["5:1: 'breaker_open' has no effect without 'breaker = yes'"]),
+        ("outlier = no\noutlier_status = 500", ["6:1: 'outlier_status' has no effect without 'outlier = yes'"]),
+        ("breaker = yes\noutlier_status = 500\nkeys = 1", ["7:1: unknown key 'keys' in [http]"]),
+        ("outlier = maybe\noutlier_time = 3s", ["5:11: 'maybe' is neither yes nor no"]),
+        ("group = g\nbreaker = yes\n[group:g]\nserver1 = a:1", None),
+    ],
+)
+def test_how_is_not_said_of_what_is_not_done(lines: str, expected: list[str] | None) -> None:
+    if expected is None:
+        text = _INI.replace("server1 = a:1\n", "") + lines
+        expected = ["5:1: 'breaker' has no effect beside 'group = g' (write it where the servers are)"]
+    else:
+        text = _INI + lines
+    assert problems(text) == [f"a.ini:{problem}" for problem in expected]

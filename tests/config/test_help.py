@@ -30,8 +30,6 @@ def test_meaning_shape_and_default() -> None:
 
 
 def test_what_is_not_built_yet_is_marked() -> None:
-    lines = block("[http], [http:NAME]")
-    assert lines[lines.index("  breaker_open = duration") + 1].endswith("open [not set] (not available yet)")
     cache = block("[cache]")
     assert cache[0].endswith(" (not available yet)")
     assert all(line.endswith(" (not available yet)") for line in cache[2::2])

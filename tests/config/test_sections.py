@@ -46,8 +46,8 @@ def parse_text(text: str) -> tuple[dict[str, ParsedSection], list[str]]:
         ("[http]\ncache = yes", ["2:1: 'cache' in [http] is not available yet"]),
         ("[http]\nmax_load = 1", ["2:1: 'max_load' in [http] is not available yet"]),
         (
-            "[frontend]\nport = 80\n[http]\nserver1 = a:1\nbreaker = ${X:-}",
-            ["5:1: 'breaker' in [http] is not available yet"],
+            "[frontend]\nport = 80\n[http]\nserver1 = a:1\ncache = ${X:-}",
+            ["5:1: 'cache' in [http] is not available yet"],
         ),
         ("[frontend]\nhost = a", ["1:1: [frontend] needs 'port'"]),
         ("[frontend]\nport = x", ["2:8: 'x' is not a whole number (0 to 65535)"]),

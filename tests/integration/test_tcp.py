@@ -249,6 +249,20 @@ async def test_a_refusing_server_is_passed_over() -> None:
 
 
 @in_loop
+async def test_a_server_that_keeps_refusing_is_left_out() -> None:
+    refusing = await refused_port()
+    async with RawServer(echo) as well:
+        lines = f"{IN_TURN}\noutlier_failures = 2"
+        async with listening(section(refusing, well.port, lines=lines)) as it:
+            first, _ = it.application.groups["tcp:test"].group.backends.values()
+            for _ in range(4):
+                async with await connect(it.port) as client:
+                    await client.send(b"ping")
+                    assert await client.exactly(4) == b"ping"
+            assert first.guard.ejected
+
+
+@in_loop
 async def test_with_no_server_left_the_client_is_let_go_and_one_line_said() -> None:
     port = await refused_port()
     with logged() as log:

@@ -196,6 +196,8 @@ def backend_of(backend: BackendFigures) -> dict[str, Any]:
         "failures": sum(pool.failed.values()),
         "probes": {"good": health.good, "bad": health.bad, "flips": health.flips, "reason": health.reason},
         "ejections": backend.ejections,
+        "breaker_opened": backend.breaker_opened,
+        "unreachable": pool.unreachable,
         "added": backend.added,
     }
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, get_args
+
+from wsproxy.observe.snapshot import BackendState
 
 Schema = Mapping[str, Any]
 """As JSON Schema has it."""
@@ -61,7 +63,7 @@ BACKEND: Final = full(
         "current_connections": _COUNT,
         "group": {"type": "string"},
         "name": {"type": "string"},
-        "state": {"type": "string", "enum": ["up", "down", "ejected", "disabled", "draining"]},
+        "state": {"type": "string", "enum": list(get_args(BackendState))},
         "weight": _COUNT,
         "websockets": _COUNT,
         "workers": _COUNT,
@@ -73,6 +75,8 @@ BACKEND: Final = full(
         "failures": _COUNT,
         "probes": full({"good": _COUNT, "bad": _COUNT, "flips": _COUNT, "reason": {"type": "string"}}),
         "ejections": _COUNT,
+        "breaker_opened": _COUNT,
+        "unreachable": _FLAG,
         "added": _FLAG,
     }
 )

@@ -48,6 +48,7 @@ class Backend:
         self.warming_since: float | None = None
         self.guard = guard or Guard(WatchSettings())
         self.pool = WorkerPool(settings, deadlines, waiting, self.guard)
+        self.pool.reach_changed = self.see_offer
         self.offer = self.pool.offer  # one call less for each request
 
     @property
@@ -63,7 +64,12 @@ class Backend:
     @property
     def may_be_chosen(self) -> bool:
         """Whether it may be given anything new."""
-        return self.is_able and not self.guard.ejected
+        return self.may_be_asked_at_last and not self.guard.ejected
+
+    @property
+    def may_be_asked_at_last(self) -> bool:
+        """Whether it may be given something when no other is left."""
+        return self.is_able and not self.guard.is_open
 
     @property
     def is_able(self) -> bool:
@@ -85,6 +91,23 @@ class Backend:
     def is_spare(self) -> bool:
         """Whether it is asked only when no other is healthy."""
         return self.settings.backup or not self.settings.weight
+
+    def see_offer(self) -> None:
+        """Take what is offered as the breaker and the pool's connections allow."""
+        if self.pool.reach.is_lost or self.guard.is_open:
+            self.offer = _refuse
+        elif self.guard.is_half_open:
+            self.offer = self._offer_trial
+        else:
+            self.offer = self.pool.offer
+        self.pool.admit = self.offer
+
+    def _offer_trial(self, exchange: Exchange) -> bool:
+        breaker = self.guard.breaker
+        if breaker is None or not breaker.may_try() or not self.pool.offer(exchange):
+            return False
+        breaker.give_trial()
+        return True
 
     def acquire_lease(self) -> None:
         """A relay begins to hold a connection."""
@@ -128,3 +151,7 @@ class Backend:
         self.leaving = True
         self.guard.close()
         self.pool.close()
+
+
+def _refuse(exchange: Exchange) -> bool:  # noqa: ARG001 - nothing is taken
+    return False

@@ -21,7 +21,7 @@ from wsproxy.balancing.named_sessions import NamedSessions
 from wsproxy.balancing.policy import Policy
 from wsproxy.balancing.slow_start import step_s
 from wsproxy.config.model import ServerSettings, WatchSettings
-from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT
+from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT, UNREACHABLE
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
 from wsproxy.protection.outlier import may_eject
@@ -112,6 +112,10 @@ class Group:
             for backend in servers if exchange.tried else policy.order(servers, key):
                 if backend.offer(exchange):
                     return done
+        if all(backend.pool.reach.is_lost for backend in servers):
+            exchange.backend_name = servers[0].name
+            exchange.fail(UNREACHABLE)
+            return done
         self._wait(exchange)
         if self.waiting[0] is not exchange:  # those in front may all wait for another backend than one that has room
             for backend in servers:
@@ -153,8 +157,21 @@ class Group:
             exchange.fail(QUEUE_TIMEOUT)
             for backend in self.backends.values():
                 backend.pool.warn_if_held(now, exchange.route.queue_timeout_s)
+        if waiting:
+            self._help_who_waits()
         if not waiting:
             self.deadline = NEVER
+
+    def _help_who_waits(self) -> None:
+        """Nobody waits for those that cannot be reached; a breaker may let one try that a trial in vain left behind."""
+        servers = self.healthy.snapshot() or ()
+        if servers and all(backend.pool.reach.is_lost for backend in servers):
+            while self.waiting:
+                exchange = self.waiting.popleft()
+                exchange.backend_name = servers[0].name
+                exchange.fail(UNREACHABLE)
+        for backend in servers:
+            backend.pool.fill()
 
     # What health checks and managed servers say.
 
@@ -183,7 +200,7 @@ class Group:
         backends = self.backends.values()
         able = [backend for backend in backends if backend.may_be_chosen]
         if not able:  # rather one that fails requests than none
-            able = [backend for backend in backends if backend.is_able]
+            able = [backend for backend in backends if backend.may_be_asked_at_last]
         chosen = [backend for backend in able if not backend.is_spare] or able
         for backend in self.backends.values():
             backend.pool.takes_waiting = backend in chosen
@@ -239,6 +256,7 @@ class Group:
         """One is taken out, or comes back."""
         backend = next((backend for backend in self.backends.values() if backend.guard is guard), None)
         if backend is not None and self._tasks is not None:
+            backend.see_offer()
             self._tasks.start_soon(self._see_who_may_be_chosen, backend)
 
     # What an operator says.

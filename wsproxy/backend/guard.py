@@ -11,8 +11,9 @@ import logging
 from time import perf_counter
 from typing import Protocol
 
+from wsproxy.backend.circuit import CircuitBreaker
 from wsproxy.balancing.latency import LatencyState
-from wsproxy.config.model import WatchSettings
+from wsproxy.config.model import BreakerSettings, WatchSettings
 from wsproxy.errors import Failure, Retry, Side
 from wsproxy.exchange import Exchange
 from wsproxy.protection.outlier import OutlierState
@@ -27,12 +28,16 @@ class GuardHome(Protocol):
         ...
 
     def guard_changed(self, guard: Guard) -> None:
-        """What `allows` says has changed."""
+        """Whether it may be asked has changed."""
         ...
 
 
 class Guard:
-    """One backend's record. watching: whether successes are to be told. latency: kept for policies that ask for it."""
+    """One backend's record.
+
+    watching: whether successes are to be told. latency: kept for policies that ask for it. outlier, breaker: None where
+    the configuration wants none.
+    """
 
     __slots__ = (
         "_good_probes",
@@ -41,6 +46,7 @@ class Guard:
         "_name",
         "_settings",
         "_timer",
+        "breaker",
         "latency",
         "outlier",
         "watching",
@@ -54,6 +60,7 @@ class Guard:
         self._good_probes = 0
         self.latency: LatencyState | None = None
         self.outlier: OutlierState | None = None
+        self.breaker: CircuitBreaker | None = None
         self.watching = False
         self.use(settings)
 
@@ -71,13 +78,27 @@ class Guard:
             self.outlier = OutlierState(settings.outlier)
         else:
             self.outlier.use(settings.outlier)
+        self._use_breaker(settings.breaker)
         self._see_what_to_watch()
+
+    def _use_breaker(self, settings: BreakerSettings | None) -> None:
+        if settings is not None:
+            if self.breaker is None:
+                self.breaker = CircuitBreaker(settings, self._name, self._changed)
+            else:
+                self.breaker.use(settings)
+        elif self.breaker is not None:
+            self.breaker.close()
+            self.breaker = None
+            self._changed()
 
     def close(self) -> None:
         """The backend is let go."""
         self._home = None
         if self._timer is not None:
             self._timer.cancel()
+        if self.breaker is not None:
+            self.breaker.close()
 
     @property
     def ejected(self) -> bool:
@@ -90,12 +111,28 @@ class Guard:
         return 0 if self.outlier is None else self.outlier.count
 
     @property
+    def is_open(self) -> bool:
+        """Whether its breaker is against asking it."""
+        return self.breaker is not None and self.breaker.is_open
+
+    @property
+    def is_half_open(self) -> bool:
+        """Whether its breaker lets trials through, and nothing else."""
+        return self.breaker is not None and self.breaker.is_half_open
+
+    @property
     def is_well(self) -> bool:
         """Whether the last request has not failed."""
         return self.outlier is None or not self.outlier.run
 
     def _see_what_to_watch(self) -> None:
-        self.watching = self.latency is not None or not self.is_well
+        listens = self.breaker is not None and self.breaker.listens
+        self.watching = listens or self.latency is not None or not self.is_well
+
+    def _changed(self) -> None:
+        self._see_what_to_watch()
+        if self._home is not None:
+            self._home.guard_changed(self)
 
     # What workers tell.
 
@@ -106,9 +143,19 @@ class Guard:
         is_bad = exchange.response is not None and self._is_bad(exchange.response.status)
         if self.latency is not None:
             self.latency.failed(seconds, now) if is_bad else self.latency.answered(seconds, now)
-        if self.outlier is not None and not is_bad:
-            self.outlier.succeeded()
+        if not is_bad:
+            self.went_well(since)
+        elif self.breaker is not None and self.breaker.is_half_open:  # while it is closed `saw_status` has counted it
+            self.breaker.failed("it answered badly", since)
             self._see_what_to_watch()
+
+    def went_well(self, since: float) -> None:
+        """What began then (perf_counter) is no failure: an answer, or a connection for bytes of any kind."""
+        if self.outlier is not None:
+            self.outlier.succeeded()
+        if self.breaker is not None:
+            self.breaker.succeeded(since)
+        self._see_what_to_watch()
 
     def saw_status(self, status: int, attempts: int) -> None:
         """An answer with a status from 500 on has begun. attempts: that the backend was given so far."""
@@ -118,39 +165,41 @@ class Guard:
     def failed(self, failure: Failure, since: float, attempts: int) -> None:
         """An attempt has failed; since: as for `answered`, 0 where it was not watched."""
         if failure.side is not Side.UPSTREAM or failure.retry is Retry.FRESH:  # to end an idle connection is no failure
+            if self.breaker is not None:
+                self.breaker.state.take_back(since)
             return
         if self.latency is not None and since:
             now = perf_counter()
             self.latency.failed(now - since, now)
-        self._count(failure.detail or failure.message, attempts, failure.is_of_connection)
+        self._count(failure.detail or failure.message, attempts, since, failure.is_of_connection)
 
     def _is_bad(self, status: int) -> bool:
-        return self._settings.outlier is not None and status in self._settings.outlier.statuses
+        return status in self._settings.bad_statuses
 
-    def _count(self, what: str, attempts: int, is_of_connection: bool = False) -> None:
+    def _count(self, what: str, attempts: int, since: float = 0.0, is_of_connection: bool = False) -> None:
+        now = perf_counter()
+        if self.breaker is not None:
+            self.breaker.failed(what, since)
         outlier = self.outlier
+        why = None if outlier is None else outlier.failed(now, attempts)
+        self._see_what_to_watch()
         if outlier is None:
             return
-        now = perf_counter()
-        why = outlier.failed(now, attempts)
-        self._see_what_to_watch()
         if why is not None and self._home is not None and self._home.may_eject(self):
             seconds = outlier.eject(now)
             self._may_probe_back, self._good_probes = is_of_connection, 0
             self._timer = asyncio.get_running_loop().call_later(seconds, self._bring_back, "its time is over")
             _logger.warning("%s is ejected for %g s: %s, the last: %s", self._name, seconds, why, what)
-            self._home.guard_changed(self)
+            self._changed()
 
     def _bring_back(self, why: str) -> None:
         if self.outlier is None or not self.outlier.ejected:
             return
         self.outlier.bring_back(perf_counter())
-        self._see_what_to_watch()
         if self._timer is not None:
             self._timer.cancel()
         _logger.info("%s is no longer ejected: %s", self._name, why)
-        if self._home is not None:
-            self._home.guard_changed(self)
+        self._changed()
 
     # What health checks tell.
 
@@ -170,3 +219,5 @@ class Guard:
     def recovered(self) -> None:
         """Health checks had taken the backend out as well, and bring it back: it is as good as new."""
         self._bring_back("its health checks bring it back")
+        if self.breaker is not None:
+            self.breaker.begin_trials()

@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 from typing import Final
 
 from wsproxy.backend.connection import UpstreamConnection
 from wsproxy.backend.guard import Guard
 from wsproxy.backend.queue import BoundedQueue
+from wsproxy.backend.reach import Reach
 from wsproxy.backend.totals import PoolTotals
 from wsproxy.backend.worker import Authority, Worker
-from wsproxy.config.model import Address, ServerSettings, WatchSettings
-from wsproxy.errors import CLIENT_LEFT, QUEUE_TIMEOUT, STOPPING
+from wsproxy.config.model import Address, RouteSettings, ServerSettings, WatchSettings
+from wsproxy.errors import CLIENT_LEFT, QUEUE_TIMEOUT, STOPPING, UNREACHABLE
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
-from wsproxy.net.dial import Dialer, DialError
+from wsproxy.net.dial import Dialer, DialError, OutOfDescriptorsError
 from wsproxy.net.stream import Stream
 from wsproxy.protection.persistence import PersistenceState
 from wsproxy.protection.pool_size import HEAD_WAIT_S, should_grow, should_shrink
@@ -37,7 +39,8 @@ class WorkerPool:
 
     is_closing: `close` has been called. waiting: the exchanges of the whole group for which no backend had room; the
     pool takes from it whenever a slot of its queue becomes free, unless `takes_waiting` is off because its server is
-    down.
+    down; `admit` says which it takes. reach: whether the server can be reached; reach_changed is called when that has
+    changed.
     """
 
     def __init__(
@@ -57,6 +60,9 @@ class WorkerPool:
         self.totals = PoolTotals()
         self.deadline = NEVER
         self.takes_waiting = True
+        self.admit: Callable[[Exchange], bool] = self.offer
+        self.reach = Reach(settings.name, lambda timeout_s: self._dialer.dial(timeout_s), self._reach_changed)
+        self.reach_changed: Callable[[], None] = self.fill
         self._idle: list[Worker] = []  # a stack: the one used last is used next, so that the others can leave
         self._deadlines = deadlines
         self._waiting = waiting
@@ -116,6 +122,7 @@ class WorkerPool:
         """Take nothing new; what is queued is still carried, then the workers leave."""
         self.is_closing = True
         self._closing.set()
+        self.reach.close()
         for worker in self._idle:
             _wake(worker, None)
         self._idle.clear()
@@ -176,7 +183,7 @@ class WorkerPool:
             exchange = waiting[position]
             if self.name in exchange.tried or (exchange.preference is not None and not _may_come(exchange, self.name)):
                 position += 1  # it came back from here, or belongs elsewhere: it waits for another backend
-            elif self.offer(exchange):
+            elif self.admit(exchange):
                 del waiting[position]
             else:
                 return
@@ -216,18 +223,27 @@ class WorkerPool:
             worker.busy_since = self._deadlines.now
         return exchange
 
-    async def connect(self, timeout_s: float) -> UpstreamConnection:
-        """Open a connection for a worker. Raises DialError."""
-        return UpstreamConnection(await self.dial(timeout_s), self._deadlines, self._persistence)
+    async def connect(self, route: RouteSettings) -> UpstreamConnection:
+        """Open a connection for a worker that has something for this route. Raises DialError."""
+        self.reach.dialling()
+        try:
+            stream = await self.dial(route.connect_timeout_s)
+        except DialError:
+            self._judge_reach(route)
+            raise
+        return UpstreamConnection(stream, self._deadlines, self._persistence)
 
     async def dial(self, timeout_s: float) -> Stream:
         """Open a connection that does not belong to the pool, but is counted with those that do. Raises DialError."""
         started_at = perf_counter()
         try:
             stream = await self._dialer.dial(timeout_s)
-        except DialError:
+        except DialError as error:
             self.totals.connect_failures += 1
+            if isinstance(error, OutOfDescriptorsError):
+                self.reach.connected()  # the want is ours: there is no telling
             raise
+        self.reach.connected()
         self.totals.connect.record(perf_counter() - started_at)
         self.connections_opened += 1
         return stream
@@ -240,6 +256,19 @@ class WorkerPool:
         self._trial = connection
         connection.begin_trial()
         return True
+
+    def _judge_reach(self, route: RouteSettings) -> None:
+        if not self.is_closing:
+            self.reach.judge(route, any(worker.is_connected for worker in self.workers), self.tasks)
+
+    def _reach_changed(self) -> None:
+        """Who waits here for what cannot be reached is told; what waits for any server may come when it can."""
+        self.reach_changed()
+        while self.reach.is_lost and (exchange := self.queue.try_get()) is not None:
+            exchange.holder = None
+            exchange.backend_name = self.name
+            exchange.fail(UNREACHABLE)
+        self.fill()
 
     # How it grows and shrinks.
 
@@ -288,6 +317,8 @@ class WorkerPool:
             self.totals.queue_timeouts += 1
             exchange.fail(QUEUE_TIMEOUT)
             self.warn_if_held(now, exchange.route.queue_timeout_s)
+        if self.queue:
+            self._judge_reach(self.queue[0].route)
         if self._waiting:
             self.fill()
         idle, settings = self._idle, self.settings

@@ -19,6 +19,7 @@ from wsproxy.backend.filtered import relay_filtered
 from wsproxy.backend.guard import Guard
 from wsproxy.backend.totals import PoolTotals
 from wsproxy.backend.upload import Upload
+from wsproxy.config.model import RouteSettings
 from wsproxy.errors import (
     CLIENT_LEFT,
     INTERNAL,
@@ -76,8 +77,8 @@ class WorkerHome(Protocol):
         """Where uploads run."""
         ...
 
-    async def connect(self, timeout_s: float) -> UpstreamConnection:
-        """A new connection. Raises DialError."""
+    async def connect(self, route: RouteSettings) -> UpstreamConnection:
+        """A new connection, for an exchange of this route. Raises DialError."""
         ...
 
     def try_out(self, connection: UpstreamConnection) -> bool:
@@ -122,6 +123,11 @@ class Worker:
                         return
         finally:
             self._drop()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it holds a connection that is open."""
+        return self._connection is not None and not self._connection.stream.closed
 
     def _drop(self) -> None:
         if (connection := self._connection) is not None:
@@ -191,7 +197,7 @@ class Worker:
         if exchange.stages is not None:
             exchange.stages.enter(CONNECT)
         try:
-            connection = await self._home.connect(exchange.route.connect_timeout_s)
+            connection = await self._home.connect(exchange.route)
         except OutOfDescriptorsError:
             return NO_DESCRIPTORS
         except DialError as error:

@@ -11,11 +11,12 @@ from dataclasses import replace
 
 from wsproxy.config import reader, sections
 from wsproxy.config.choosing import MEASURING
-from wsproxy.config.crosscheck import Sections, check, group_name, processes_written, server_name
+from wsproxy.config.crosscheck import Sections, check, group_name, is_on, processes_written, server_name
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
     Address,
     AdminSettings,
+    BreakerSettings,
     CertificateSettings,
     Config,
     ErrorPageSettings,
@@ -37,6 +38,7 @@ from wsproxy.config.route_checks import answers_itself, frontend_name
 from wsproxy.config.route_keys import HTTP_ROUTE
 from wsproxy.config.schema import (
     ADMIN,
+    BREAKER,
     FRONTEND,
     HEALTH,
     LOG,
@@ -163,7 +165,7 @@ def _group(section: ParsedSection, name: str, timed: bool) -> GroupSettings:
         servers=tuple(_server(section, number) for number in sorted(section.servers)),
         template=None if managed is None else ServerSettings(name="", address=Address(), **section.fields(POOL)),
         health=_health(section),
-        watch=WatchSettings(timed=timed, outlier=_outlier(section), **section.fields(WATCH)),
+        watch=_watch(section, timed),
         managed=managed,
     )
 
@@ -187,9 +189,15 @@ def _health(section: ParsedSection) -> HealthSettings:
     return HealthSettings(**fields)
 
 
-def _outlier(section: ParsedSection) -> OutlierSettings | None:
-    wanted = section.get("outlier")
-    return OutlierSettings(**section.fields(OUTLIER)) if wanted is None or wanted.value else None
+def _watch(section: ParsedSection, timed: bool) -> WatchSettings:
+    has_breaker = is_on(section, "breaker", False)
+    has_outlier = is_on(section, "outlier", not has_breaker)
+    return WatchSettings(
+        timed=timed,
+        outlier=OutlierSettings(**section.fields(OUTLIER)) if has_outlier else None,
+        breaker=BreakerSettings(**section.fields(BREAKER)) if has_breaker else None,
+        **section.fields(WATCH),
+    )
 
 
 def _managed(section: ParsedSection) -> ManagedSettings | None:

@@ -14,7 +14,16 @@ from wsproxy.config.choosing import WITHOUT_WEIGHTS
 from wsproxy.config.errors import Place, Problem
 from wsproxy.config.model import Address, RouteSettings, ServerSettings
 from wsproxy.config.route_checks import check_routes
-from wsproxy.config.schema import CHOOSING_KINDS, FRONTEND, GROUP_TABLES, LISTENING_KINDS, MANAGED, OUTLIER, ROUTE_KINDS
+from wsproxy.config.schema import (
+    BREAKER,
+    CHOOSING_KINDS,
+    FRONTEND,
+    GROUP_TABLES,
+    LISTENING_KINDS,
+    MANAGED,
+    OUTLIER,
+    ROUTE_KINDS,
+)
 from wsproxy.config.sections import ParsedSection, Setting, suggestion
 
 Sections = Mapping[str, ParsedSection]
@@ -69,6 +78,12 @@ def group_name(section: ParsedSection) -> str | None:
         return section.name.partition(":")[2]
     owns_servers = bool(section.servers) or "command" in section.settings
     return section.name if section.kind.server_keys and owns_servers else None
+
+
+def is_on(section: ParsedSection, key: str, by_default: bool) -> bool:
+    """What a switch says."""
+    setting = section.get(key)
+    return by_default if setting is None else bool(setting.value)
 
 
 def server_name(section: ParsedSection, number: int) -> str:
@@ -322,11 +337,16 @@ def _pool_sizes(section: ParsedSection) -> Iterator[Problem]:
 
 def _switched_off(section: ParsedSection) -> Iterator[Problem]:
     """What says how something is done that is not done."""
-    switch = section.get("outlier")
-    if switch is not None and not switch.value:
-        for key in OUTLIER.keys[1:]:
-            if key.name in section.settings:
-                yield section.settings[key.name].key_place.problem(f"'{key.name}' has no effect beside 'outlier = no'")
+    if any(key in section.settings and section.get(key) is None for key in ("outlier", "breaker")):
+        return
+    has_breaker = is_on(section, "breaker", False)
+    has_outlier = is_on(section, "outlier", not has_breaker)
+    idle = [] if has_outlier else [(key.name, "outlier") for key in OUTLIER.keys[1:]]
+    idle += [] if has_breaker else [(key.name, "breaker") for key in BREAKER.keys[1:]]
+    idle += [] if has_breaker or has_outlier else [("outlier_status", "outlier")]
+    for key, switch in idle:
+        if key in section.settings:
+            yield section.settings[key].key_place.problem(f"'{key}' has no effect without '{switch} = yes'")
 
 
 def _managed(section: ParsedSection) -> Iterator[Problem]:

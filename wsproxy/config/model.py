@@ -83,7 +83,15 @@ class OutlierSettings:
     failures: int = 5  # in a row
     rate: float | None = 0.5  # of all, within ten seconds
     time_s: float = 30.0
-    statuses: tuple[int, ...] = (502, 503, 504)  # of answers that are failures
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """When a server's circuit breaker opens, for how long, and how many requests then try the server."""
+
+    failures: int = 5  # in a row
+    open_s: float = 30.0
+    trials: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +99,13 @@ class WatchSettings:
     """What a group makes of how its servers answer, besides what probes say.
 
     slow_start_s: in which the share of a new or recovered server grows. timed: a route goes by how long answers take.
+    bad_statuses: of answers that are failures.
     """
 
     slow_start_s: float | None = None
+    bad_statuses: tuple[int, ...] = (502, 503, 504)
     outlier: OutlierSettings | None = OutlierSettings()
+    breaker: BreakerSettings | None = None
     timed: bool = False
 
 

@@ -104,10 +104,6 @@ ROUTE: Final = Table(
         Key("retries", integer(0, 10), "1", "attempts on other servers after a failure that allows it"),
         Key("pass_trailers", BOOLEAN, "no", "forward trailer fields of chunked messages, both ways"),
         Key("preserve_host", BOOLEAN, "no", "servers written as a URL get the client's Host too"),
-        Key("breaker", BOOLEAN, "no", "stop asking a server that keeps failing", LATER),
-        Key("breaker_failures", _COUNT, None, "failures in a row that open the breaker", LATER),
-        Key("breaker_open", DURATION, None, "how long the breaker stays open", LATER),
-        Key("breaker_trials", _COUNT, None, "requests let through to try a server again", LATER),
         Key("cache", BOOLEAN, "no", "keep answers in the cache", LATER),
     ),
 )
@@ -193,17 +189,29 @@ HEALTH: Final = Table(
 
 WATCH: Final = Table(
     model.WatchSettings,
-    (Key("slow_start", DURATION, None, "time in which the share of a new or recovered server grows to its weight"),),
+    (
+        Key("slow_start", DURATION, None, "time in which the share of a new or recovered server grows to its weight"),
+        Key("outlier_status", STATUSES, "502 503 504", "answers that are failures", field="bad_statuses"),
+    ),
 )
 
 OUTLIER: Final = Table(
     model.OutlierSettings,
     (
-        Key("outlier", BOOLEAN, "yes", "take a server out for a while when requests to it fail", field=""),
+        Key("outlier", BOOLEAN, "yes", "take a server out for a while when requests fail; no with breaker", field=""),
         Key("outlier_failures", _COUNT, "5", "failures in a row that take it out", field="failures"),
         Key("outlier_rate", SHARE, "50%", "share of failures that does, of 20 requests in 10 s at least", field="rate"),
         Key("outlier_time", DURATION, "30s", "for how long; longer each time, up to ten times that", field="time_s"),
-        Key("outlier_status", STATUSES, "502 503 504", "answers that are failures", field="statuses"),
+    ),
+)
+
+BREAKER: Final = Table(
+    model.BreakerSettings,
+    (
+        Key("breaker", BOOLEAN, "no", "ask a server that keeps failing no more, even if it is the last", field=""),
+        Key("breaker_failures", _COUNT, "5", "failures in a row that open the breaker", field="failures"),
+        Key("breaker_open", DURATION, "30s", "how long it stays open", field="open_s"),
+        Key("breaker_trials", integer(1, 1000), "1", "requests that then try the server, to close it", field="trials"),
     ),
 )
 
@@ -308,7 +316,7 @@ LOG: Final = Table(
     ),
 )
 
-GROUP_TABLES: Final = (POOL, UPSTREAM_TLS, HEALTH, WATCH, OUTLIER, MANAGED, DISCOVERY, SCALING)
+GROUP_TABLES: Final = (POOL, UPSTREAM_TLS, HEALTH, WATCH, OUTLIER, BREAKER, MANAGED, DISCOVERY, SCALING)
 """What describes the servers together; these keys may stand in a route that has servers of its own."""
 
 SECTIONS: Final = (

@@ -15,6 +15,7 @@ from wsproxy.backend.backend import Backend
 from wsproxy.backend.group import Group
 from wsproxy.balancing.policy import Policy
 from wsproxy.config.model import FrontendSettings, TcpSettings
+from wsproxy.errors import connect_failed
 from wsproxy.frontend.entrance import Entrance
 from wsproxy.frontend.tcp_relay import TcpRelay
 from wsproxy.http.proxy_header import proxy_header
@@ -170,13 +171,19 @@ class TcpFrontend:
             if stream.closed:
                 break
             attempts += 1
+            began_at = perf_counter()
             try:
-                return (backend, await backend.pool.dial(self.tcp.connect_timeout_s)), attempts
+                upstream = await backend.pool.dial(self.tcp.connect_timeout_s)
             except OutOfDescriptorsError as error:
                 self._say(str(error))
                 break
             except DialError as error:
                 self._say(str(error))
+                backend.guard.failed(connect_failed(str(error), error.timed_out), began_at, backend.pool.exchanges)
+            else:
+                if backend.guard.watching:
+                    backend.guard.went_well(began_at)
+                return (backend, upstream), attempts
         if not attempts and not stream.closed:
             self._say("no healthy server")
         return None, attempts

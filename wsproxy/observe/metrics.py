@@ -158,6 +158,8 @@ _POOL: Final[tuple[Row, ...]] = (
     ("gauge", "healthy", "health.up", "1 if its health checks say so."),
     ("counter", "health_flips", "health.flips", "Changes between healthy and not."),
     ("counter", "ejections", "ejections", "Times it was taken out for failing requests."),
+    ("counter", "breaker_opened", "breaker_opened", "Times its circuit breaker has opened."),
+    ("gauge", "unreachable", "pool.unreachable", "1 while requests are refused because no connection is to be had."),
 )
 
 _WEBSOCKET: Final[tuple[Row, ...]] = (

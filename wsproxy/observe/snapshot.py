@@ -13,9 +13,9 @@ from typing import Literal
 
 from wsproxy.observe.histogram import NO_DURATIONS, Durations
 
-BackendState = Literal["up", "down", "ejected", "disabled", "draining"]
+BackendState = Literal["up", "down", "ejected", "open", "half-open", "disabled", "draining"]
 """`up` and `down` are the health checks' word on an enabled backend; `ejected` is what requests say of one that is
-up; `disabled` and `draining` are an operator's."""
+up, `open` and `half-open` its breaker; `disabled` and `draining` are an operator's."""
 
 Phase = Literal["starting", "running", "stopping"]
 
@@ -108,6 +108,7 @@ class PoolFigures:
     workers: now, idle among them. queue: exchanges that wait now. oldest_wait_s: how long the first of them has waited.
     opened: connections. reused: requests over a connection that was there. stale: reused connections that turned out to
     be closed. exchanges: taken by a worker. failed: by whose fault ("client", "upstream", "proxy").
+    unreachable: requests are refused because no connection was to be had for long.
     queue_wait: of those that had to wait. connect: of connections that opened.
     """
 
@@ -125,6 +126,7 @@ class PoolFigures:
     reused: int = 0
     stale: int = 0
     connect_failures: int = 0
+    unreachable: bool = False
     queue_timeouts: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     queue_wait: Durations = NO_DURATIONS
@@ -149,7 +151,8 @@ class HealthFigures:
 class BackendFigures:
     """One backend. url: as a person would write it. websockets: the relays that hold a lease on it now.
 
-    ejections: how often it was taken out for failing requests. added: by an operator at run time, so not in the file.
+    ejections: how often it was taken out for failing requests. breaker_opened: how often its circuit breaker did.
+    added: by an operator at run time, so not in the file.
     """
 
     group: str
@@ -159,6 +162,7 @@ class BackendFigures:
     weight: int = 1
     websockets: int = 0
     ejections: int = 0
+    breaker_opened: int = 0
     added: bool = False
     pool: PoolFigures = PoolFigures()
     health: HealthFigures = HealthFigures()

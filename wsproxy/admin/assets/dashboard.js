@@ -188,7 +188,7 @@ const backends = backendTable($("backend-table"), ratesOf, {
   },
   disable: {
     label: "Disable",
-    may: (backend) => ["up", "down", "ejected"].includes(backend.state),
+    may: (backend) => !["disabled", "draining"].includes(backend.state),
     run: async (backend) => {
       const text = "It gets no new requests. Its WebSockets stay.";
       if (await confirmed(`Disable ${backend.name}?`, text, "Disable")) change("disable", "disabled")(backend);

@@ -1,0 +1,104 @@
+"""A breaker between a client and a server that fails, and what a client hears of one that cannot be reached."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.integration.harness import (
+    Message,
+    RawServer,
+    Wire,
+    connect,
+    eventually,
+    fetch,
+    get,
+    http_route,
+    in_loop,
+    ok,
+    proxied,
+    proxy,
+)
+
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
+
+
+class Moody:
+    """Answers as it is told."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+
+    async def __call__(self, wire: Wire) -> None:
+        while True:
+            await wire.request()
+            await wire.send(self.answer)
+
+
+@in_loop
+async def test_open_half_open_closed() -> None:
+    moody = Moody(BUSY)
+    lines = "breaker = yes\nbreaker_failures = 3\nbreaker_open = 300ms\nretries = 0\n"
+    async with proxied(moody, lines) as (server, it):
+        (backend,) = it.application.groups["http"].group.backends.values()
+        assert [(await fetch(it.port)).body for _ in range(3)] == [b"busy"] * 3
+        seen = len(server.requests)
+        refused = await fetch(it.port)
+        assert refused.status == 503
+        assert b"no healthy backend" in refused.body
+        assert len(server.requests) == seen
+        await eventually(lambda: backend.guard.is_half_open)
+        assert (await fetch(it.port)).body == b"busy"
+        assert backend.guard.is_open
+        moody.answer = ok()
+        await eventually(lambda: backend.guard.is_half_open)
+        assert [(await fetch(it.port)).status for _ in range(5)] == [200] * 5
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A port whose backlog is full: a connection is neither accepted nor refused."""
+    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for filling in (first, second):
+            filling.setblocking(False)
+            filling.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+async def timed(port: int) -> tuple[Message, float]:
+    started = time.monotonic()
+    async with await connect(port) as client:
+        await client.send(get())
+        answer = await client.response()
+    return answer, time.monotonic() - started
+
+
+@in_loop
+async def test_nobody_waits_for_a_server_that_cannot_be_reached() -> None:
+    lines = "queue_timeout = 1s\nconnect_timeout = 600ms\nmax_workers = 1\noutlier = no\n"
+    with silent_port() as port:
+        async with proxy(http_route(port, lines=lines)) as it:
+            pool = it.pool()
+            while not pool.reach.is_lost:
+                assert (await timed(it.port))[0].status in (503, 504)
+            answer, seconds = await timed(it.port)
+            assert (answer.status, answer.field(b"retry-after")) == (503, b"1")
+            assert seconds < 0.5
+
+
+@in_loop
+async def test_another_server_is_asked_meanwhile() -> None:
+    lines = "queue_timeout = 1s\nconnect_timeout = 400ms\noutlier = no\nalgorithm = round-robin\n"
+    with silent_port() as port:
+        async with RawServer(ok()) as well, proxy(http_route(port, well.port, lines=lines)) as it:
+            pool = it.pool()
+            while not pool.reach.is_lost:
+                assert (await timed(it.port))[0].status == 200
+            for _ in range(4):
+                answer, seconds = await timed(it.port)
+                assert answer.status == 200
+                assert seconds < 0.3
