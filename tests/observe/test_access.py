@@ -363,10 +363,10 @@ def test_no_more_than_so_many_fields_are_remembered() -> None:
     for number in range(2 * KEPT_FIELDS + 1):
         head = make_head()
         head.fields = b"User-Agent: agent %d\r\n" % number
-        assert sheet.told_by(head)[1] == f"agent {number}"
+        assert sheet.told_by(head)[3] == f"agent {number}"
         assert len(sheet._known) <= KEPT_FIELDS
     head.fields = b"User-Agent: %b\r\n" % (b"x" * 4096)
-    assert sheet.told_by(head)[1] == "x" * 4096
+    assert sheet.told_by(head)[3] == "x" * 4096
     assert head.fields not in sheet._known
 
 
@@ -433,3 +433,11 @@ def test_a_log_that_is_off_is_none_and_one_that_cannot_be_opened_says_why(tmp_pa
     assert open_access_log(LogSettings(access="off")) is None
     with pytest.raises(FileNotFoundError):
         open_access_log(LogSettings(access=f"{tmp_path}/nowhere/access.log"))
+
+
+def test_a_busy_log_hands_lines_over_before_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_module, "BATCH_BYTES", 20)
+    log, writer = make_log(template("$status-----"))  # ten bytes a line
+    for _ in range(3):
+        log.refused(Refusal(400, "x", b"", 0), "p", None)
+    assert len(writer.lines) == 2

@@ -27,6 +27,9 @@ from wsproxy.ws.relay import RelayState
 FLUSH_EVERY_S: Final = 0.5
 """How late a line may be seen; soon enough for a person who watches."""
 
+BATCH_BYTES: Final = 64 * 1024
+"""So much is handed over at once: while it is small it stays in the processor's cache."""
+
 LAST_WORDS_S: Final = 1.0
 """What the end waits for the last lines to be written: not for ever, as whoever reads them may have stopped."""
 
@@ -138,6 +141,8 @@ class AccessLog:
         else:
             self._size = size
             self._lines.append(line)
+            if size >= BATCH_BYTES:
+                self.flush()
 
     # Where it goes.
 

@@ -16,7 +16,7 @@ from wsproxy.observe.sheet import Sheet, masked, shown
 from wsproxy.ws.control import ABNORMAL
 
 if TYPE_CHECKING:
-    from wsproxy.exchange import Exchange, StageClock
+    from wsproxy.exchange import Exchange
     from wsproxy.http.messages import RequestHead
     from wsproxy.ws.relay import RelayState
 
@@ -40,14 +40,19 @@ def request_values(sheet: Sheet, client: str, exchange: Exchange, event: str = "
     nothing = sheet.no_number
     queue = connect = first_byte = total = nothing
     if stages is not None:
-        queue, connect, first_byte = _stage_texts(stages, nothing)
+        queue_s, connect_s, first_byte_s, _ = stages.spent_s
+        queue = milliseconds(queue_s)
+        if connect_s:
+            connect = milliseconds(connect_s)
+        if first_byte_s:
+            first_byte = milliseconds(first_byte_s)
         total = milliseconds(exchange.ended_at - exchange.started_at)
     target = masked(head.target)
     method = head.method.decode("latin-1")  # a token, so it has nothing that would have to be encoded
     protocol = "HTTP/1.1" if head.minor_version else "HTTP/1.0"
     request_id = exchange.request_id.decode("latin-1")
     body = exchange.body
-    referer, user_agent, trace_id = sheet.told_by(head)
+    _, host, referer, user_agent, trace_id = sheet.told_by(head)
     return (
         sheet.time,
         sheet.time_iso,
@@ -57,7 +62,7 @@ def request_values(sheet: Sheet, client: str, exchange: Exchange, event: str = "
         method,
         target,
         protocol,
-        shown(head.authority) or sheet.no_text,
+        host,
         referer,
         user_agent,
         status,
@@ -74,15 +79,6 @@ def request_values(sheet: Sheet, client: str, exchange: Exchange, event: str = "
         request_id if request_id.isalnum() else shown(exchange.request_id),
         trace_id,
         reason,
-    )
-
-
-def _stage_texts(stages: StageClock, nothing: str) -> tuple[str, str, str]:
-    queue_s, connect_s, first_byte_s, _ = stages.spent_s
-    return (
-        milliseconds(queue_s),
-        milliseconds(connect_s) if connect_s else nothing,
-        milliseconds(first_byte_s) if first_byte_s else nothing,
     )
 
 
@@ -134,8 +130,7 @@ def refused_values(sheet: Sheet, client: str, head: RequestHead | None, refusal:
         method, target = shown(head.method), masked(head.target)
         protocol = f"HTTP/1.{head.minor_version}"
         request = f"{method} {target} {protocol}"
-        host = shown(head.authority) or no_text
-        referer, user_agent, trace_id = sheet.told_by(head)
+        _, host, referer, user_agent, trace_id = sheet.told_by(head)
     status = refusal.status
     code = "--" if status < 400 else "cR" if status == 408 else "PR"
     return (
@@ -154,7 +149,7 @@ class WebSocketEntry:
 
     def __init__(self, sheet: Sheet, client: str, exchange: Exchange) -> None:
         head = exchange.head
-        trace_id = sheet.told_by(head)[2]
+        trace_id = sheet.told_by(head)[-1]
         self._client = client
         self._target = masked(head.target)
         self._host = shown(head.authority)

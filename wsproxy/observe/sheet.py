@@ -49,6 +49,10 @@ def masked(url: bytes) -> str:
     return _secret.sub(r"\1***", text) if "=" in text and _has_secret(text.lower()) else text
 
 
+Told = tuple[bytes, str, str, str, str]
+"""A request's authority; as texts for the line: host, Referer, User-Agent and trace id."""
+
+
 class Sheet:
     """What the lines of a log share: the time of day, made anew once a second, and what stands where there is no value.
 
@@ -63,7 +67,7 @@ class Sheet:
         self.time = self.time_iso = ""
         self._clock = clock
         self._from_s = self._until_s = 0.0
-        self._known: dict[bytes, tuple[str, str, str]] = {}
+        self._known: dict[bytes, Told] = {}
 
     def look_at_clock(self) -> None:
         """Have the time be that of now."""
@@ -75,28 +79,30 @@ class Sheet:
             self.time = strftime("%d/%b/%Y:%H:%M:%S %z", local)
             self.time_iso = strftime("%Y-%m-%dT%H:%M:%S%z", local)
 
-    def told_by(self, head: RequestHead) -> tuple[str, str, str]:
-        """Referer, User-Agent and trace id of a request.
+    def told_by(self, head: RequestHead) -> Told:
+        """What a request's fields tell of it.
 
         Remembered, as the requests of one connection mostly come with the same fields: a look-up takes a tenth.
         """
         fields = head.fields
         told = self._known.get(fields)
-        if told is None:
-            told = self._read(fields)
+        if told is None or told[0] != head.authority:  # which may stand in the target as well
+            told = self._read(head.authority, fields)
             if len(fields) <= KEPT_FIELDS_BYTES:
                 if len(self._known) >= KEPT_FIELDS:
                     self._known.clear()
                 self._known[fields] = told
         return told
 
-    def _read(self, fields: bytes) -> tuple[str, str, str]:
+    def _read(self, authority: bytes, fields: bytes) -> Told:
         lowered = b"\n" + fields.lower()  # `find` in a lower-case copy takes a tenth of a search in any case
         referer = _value(fields, lowered, b"\nreferer: ")
         user_agent = _value(fields, lowered, b"\nuser-agent: ")
         trace = _trace_id.match(_value(fields, lowered, b"\ntraceparent: "))  # W3C Trace Context
         nothing = self.no_text
         return (
+            authority,
+            shown(authority) or nothing,
             masked(referer) if referer else nothing,
             shown(user_agent) if user_agent else nothing,
             nothing if trace is None else trace[1].decode("ascii"),
