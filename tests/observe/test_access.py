@@ -436,8 +436,8 @@ def test_a_log_that_is_off_is_none_and_one_that_cannot_be_opened_says_why(tmp_pa
 
 
 def test_a_busy_log_hands_lines_over_before_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access_module, "BATCH_BYTES", 20)
-    log, writer = make_log(template("$status-----"))  # ten bytes a line
+    monkeypatch.setattr(access_module, "BATCH_BYTES", 18)
+    log, writer = make_log(template("$status-----"))  # nine bytes a line
     for _ in range(3):
         log.refused(Refusal(400, "x", b"", 0), "p", None)
     assert len(writer.lines) == 2
