@@ -196,6 +196,14 @@ def test_it_comes_back_by_itself_and_works_by_keyboard() -> None:
             await page.until("document.querySelectorAll('#backend-table tbody tr').length === 3")
             await page.run("document.querySelector('#backends').focus()")
             await page.press("Tab", 9)
+            assert await page.run("document.activeElement.id") == "find"
+            rows = "document.querySelectorAll('#backend-table tbody tr').length"
+            await page.call("Input.insertText", text="SHOP-2")
+            await page.until(f"{rows} === 1")
+            assert await page.run("document.querySelector('#backend-count').textContent") == "1 of 3"
+            await page.press("Escape", 27)  # empties a search field
+            await page.until(f"{rows} === 3")
+            await page.press("Tab", 9)
             await page.press("Tab", 9)
             assert await page.run("document.activeElement.name") == "disable"
             await page.press("Enter", 13, "\r")

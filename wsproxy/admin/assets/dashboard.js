@@ -55,9 +55,12 @@ function ratesOf(backend, counter) {
 
 function tiles(figures) {
   const now = history.points(3, "none").at(-1)?.values.get("all");
-  const [process, earlier] = [figures.processes[0], history.before?.processes[0]];
-  const seconds = history.before ? figures.at - history.before.at : 0;
-  const cpu = earlier && seconds > 0 ? `${(((process.cpu_s - earlier.cpu_s) / seconds) * 100).toFixed(0)} %` : "–";
+  const sum = (processes, figure) => processes.reduce((total, process) => total + process[figure], 0);
+  const before = history.before;
+  const seconds = before ? figures.at - before.at : 0;
+  const used_s = seconds > 0 ? Math.max(sum(figures.processes, "cpu_s") - sum(before.processes, "cpu_s"), 0) : 0;
+  const cpu = seconds > 0 ? `${((used_s / seconds) * 100).toFixed(0)} %` : "–";
+  const lag_s = Math.max(...figures.processes.map((process) => process.lag_s));
   const down = figures.backends.filter((backend) => backend.state === "down").length;
   const queued = figures.backends.reduce((sum, backend) => sum + backend.queue, figures.waiting);
   return [
@@ -70,9 +73,9 @@ function tiles(figures) {
     ["WebSockets", shown.count(figures.backends.reduce((sum, backend) => sum + backend.websockets, 0))],
     ["Messages/s", shown.rate(now?.messages)],
     ["CPU", cpu],
-    ["Memory", words.bytes(process.memory_bytes)],
-    ["Event loop lag", shown.duration(process.lag_s), process.lag_s > 0.25],
-    ["Up for", words.time(figures.at - process.started_at)],
+    ["Memory", words.bytes(sum(figures.processes, "memory_bytes"))],
+    ["Event loop lag", shown.duration(lag_s), lag_s > 0.25],
+    ["Up for", words.time(figures.at - Math.min(...figures.processes.map((process) => process.started_at)))],
   ];
 }
 
@@ -100,9 +103,18 @@ feed.addEventListener("figures", ({ detail: figures }) => {
   history.add(figures);
   $("version").textContent = figures.version;
   showTiles(figures);
-  backends.show(figures.backends);
+  showBackends();
   draw();
 });
+
+function showBackends() {
+  const wanted = $("find").value.trim().toLowerCase();
+  const all = history.latest?.backends ?? [];
+  const found = all.filter((one) => [one.name, one.url, one.group, one.state].some((text) => text.toLowerCase().includes(wanted)));
+  backends.show(found);
+  $("backend-count").textContent = wanted ? `${found.length} of ${all.length}` : "";
+}
+$("find").oninput = showBackends;
 
 feed.addEventListener("link", ({ detail: state }) => {
   $("link").className = state;
