@@ -28,7 +28,7 @@ LAYERS: Final = (
     {"admin"},
     {"running", "routes", "check", "logbook"},
     {"reload"},
-    {"figures"},
+    {"figures", "taps"},
     {"control"},
     {"administration", "signals"},
     {"app"},

@@ -6,6 +6,7 @@ until the file says otherwise of the same group, or the process ends: a reload o
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -31,8 +32,10 @@ from wsproxy.figures import Figures, backend_figures, phase_of, session_figures,
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.route import Route
 from wsproxy.observe.snapshot import BackendFigures, SessionFigures, Snapshot
+from wsproxy.observe.tapped import Tapped
 from wsproxy.reload import ReloadError
 from wsproxy.running import RunningGroup
+from wsproxy.taps import Taps
 from wsproxy.ws.control import GOING_AWAY, SERVICE_RESTART, is_sendable
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ class ApplicationControl:
         self._app = app
         self._figures = figures
         self._monitoring = True
+        self._taps = Taps()
 
     async def snapshot(self) -> Snapshot:
         """Everything at this moment."""
@@ -160,11 +164,24 @@ class ApplicationControl:
         """Close one WebSocket."""
         if not is_sendable(code):
             raise ControlError(f"{code} is no code that a Close may carry")
+        self._relay(session).begin_close(code, GOING_AWAY, reason)
+
+    async def tap_session(self, session: str, for_s: float) -> Tapped:
+        """Note one WebSocket's frames for a while."""
+        tapped = self._taps.begin(session, self._relay(session), for_s, asyncio.get_running_loop().time())
+        _logger.info("%s is tapped for %d s by an operator", session, tapped.left_s)
+        return tapped
+
+    async def tapped_session(self, session: str) -> Tapped:
+        """What was noted."""
+        return self._taps.seen(session, asyncio.get_running_loop().time())
+
+    def _relay(self, session: str) -> Relay:
+        """Raises UnknownError."""
         route_name = session.rpartition(".")[0]
         for route, relay in self._relays(Selection(route=route_name)):
             if session_id(route, relay) == session:
-                relay.begin_close(code, GOING_AWAY, reason)
-                return
+                return relay
         raise UnknownError(f"there is no WebSocket {session!r}")
 
     async def drain_sessions(self, selection: Selection) -> int:

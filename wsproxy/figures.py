@@ -154,6 +154,7 @@ def session_figures(route: Route, relay: Relay, now: float) -> SessionFigures:
         client=_carried(relay.state.client),
         upstream=_carried(relay.state.upstream),
         round_trip_s=relay.round_trip_s,
+        inspected=relay.is_inspected,
     )
 
 

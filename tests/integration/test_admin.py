@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -301,3 +302,55 @@ async def test_life_and_readiness_need_no_token() -> None:
         for path in ("/healthz", "/readyz"):
             answer = await caller.client.get(path, headers={"Authorization": ""})
             assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+# The tap.
+
+
+def path_of(session: str) -> str:
+    return f"/websockets/{session}/tap"
+
+
+@in_loop
+async def test_a_tap_shows_the_last_frames_of_one_websocket() -> None:
+    async with chat(2, "inspect = yes") as (caller, (first, second)):
+        await eventually(lambda: caller.proxy.relays == 2)
+        sessions = (await caller.get("/sessions")).json()["sessions"]
+        assert all(session["inspected"] for session in sessions)
+        name = next(session["id"] for session in sessions if session["id"].endswith("1"))
+        await caller.get(path_of(name), expect=404)
+        begun = (await caller.post(f"{path_of(name)}?for=30s")).json()
+        assert (begun["id"], begun["frames"]) == (name, [])
+        assert 29 < begun["left_s"] <= 30
+        for client in (first, second):
+            await client.send("grüß dich")
+            await client.send(b"\x00\xff")
+            assert [await client.recv(), await client.recv()] == ["grüß dich", b"\x00\xff"]
+        await first.close(4001, "enough")
+        frames = (await caller.get(path_of(name))).json()["frames"]
+        shown = [(frame["sender"], frame["kind"], frame["preview"], frame["is_text"]) for frame in frames]
+        said = [("text", "grüß dich", True), ("binary", "00ff", False)]
+        both = [(sender, *frame) for frame in said for sender in ("client", "upstream")]
+        assert sorted(shown[:4]) == sorted(both)
+        assert shown[4:] == [(sender, "close", "4001 enough", True) for sender in ("client", "upstream")]
+        assert abs(frames[0]["at"] - time.time()) < 10
+        assert frames[0]["size_bytes"] == len("grüß dich".encode())
+
+
+@in_loop
+async def test_who_may_not_be_tapped_and_for_how_long() -> None:
+    async with chat(1) as (caller, _):
+        await eventually(lambda: caller.proxy.relays == 1)
+        ((session,),) = [(await caller.get("/sessions")).json()["sessions"]]
+        assert not session["inspected"]
+        refusal = (await caller.post(path_of(session["id"]), expect=409)).json()["error"]
+        assert "inspect = yes" in refusal
+        await caller.post(path_of("websocket.99"), expect=404)
+        for written in ("0s", "-1", "1h30", "forever", ""):
+            await caller.post(f"{path_of(session['id'])}?for={written}", expect=400)
+        assert (await caller.client.delete(path_of(session["id"]))).status_code == 405
+    async with chat(1, "inspect = yes") as (caller, _):
+        await eventually(lambda: caller.proxy.relays == 1)
+        ((session,),) = [(await caller.get("/sessions")).json()["sessions"]]
+        assert 599 < (await caller.post(f"{path_of(session['id'])}?for=60m")).json()["left_s"] <= 600
+        assert 29 < (await caller.post(path_of(session["id"]))).json()["left_s"] <= 30

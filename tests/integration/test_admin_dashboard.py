@@ -87,7 +87,9 @@ async def watched() -> AsyncIterator[tuple[Caller, Page]]:
         administered(
             http_route(one.port, two.port, lines=f"algorithm = round-robin\n{SHOP}")
             + http_route(
-                next(iter(chat.sockets)).getsockname()[1], section="websocket", lines="server1_name = chat-1"
+                next(iter(chat.sockets)).getsockname()[1],
+                lines="server1_name = chat-1\ninspect = yes",
+                section="websocket",
             )
         ) as caller,
         browser() as page,
@@ -158,6 +160,14 @@ def test_it_shows_what_happens_and_does_what_is_clicked() -> None:
             assert (await caller.get("/status")).json()["active_backends"] == 2
             await page.click(f"{row}.querySelector('button[name=enable]')")
             await page.until(f"{row}.cells[0].innerText === 'up'")
+
+            await page.click("document.querySelector('#session-table button[name=tap]')")
+            await page.until("document.querySelector('#tap').open")
+            await page.until("document.querySelector('#tap ol').innerText.includes('client text 7 B')")
+            await page.until("document.querySelector('#tap ol code').innerText === 'message'")
+            await shoot(page, "tap")
+            await page.click("document.querySelector('#tap button')")
+            await page.until("!document.querySelector('#tap').open")
 
             await page.click("document.querySelector('#session-table button[name=close]')")
             await page.click("document.querySelector('#confirm-yes')")

@@ -16,12 +16,16 @@ from wsproxy.admin.control import Control, ControlError, Selection
 from wsproxy.admin.endpoints import Endpoint
 from wsproxy.admin.messages import Answer, RefusalError, Request
 from wsproxy.admin.openapi import document
+from wsproxy.config.values import DURATION
 from wsproxy.observe.metrics import render
 from wsproxy.observe.snapshot import BackendFigures, Snapshot
 from wsproxy.ws.control import POLICY
 
 USUAL_LIMIT: Final = 1000
 """Sessions listed unless asked otherwise: what a page can show."""
+
+USUAL_TAP: Final = "30s"
+"""For how long a tap notes frames unless asked otherwise: for a look at what is going on now."""
 
 NOTE: Final = (
     "kept across reloads until the file changes this group; not written to the file, so a restart forgets it"
@@ -47,6 +51,8 @@ class Api:
             "sessions": self._sessions,
             "close_session": self._close_session,
             "drain_sessions": self._drain_sessions,
+            "tap_session": self._tap_session,
+            "tapped_session": self._tapped_session,
             "purge_cache": self._purge_cache,
             "switches": self._switch,
             "switch": self._switch,
@@ -59,7 +65,7 @@ class Api:
 
     async def answer(self, endpoint: Endpoint, request: Request) -> Answer:
         """What `endpoint` has to say. Raises RefusalError."""
-        arguments = read_query(request.query, endpoint.query)
+        arguments: Arguments = (endpoint.named(request.path) or {}) | read_query(request.query, endpoint.query)
         if endpoint.takes is not None:
             content = request.json()
             check_body(content, endpoint.takes)
@@ -141,6 +147,13 @@ class Api:
     async def _close_session(self, given: Arguments) -> Answer:
         await self._control.close_session(given["id"], int(given.get("code", POLICY)), given.get("reason", ""))
         return Answer.json({"closed": given["id"]})
+
+    async def _tap_session(self, given: Arguments) -> Answer:
+        for_s = DURATION.parse(given.get("for", USUAL_TAP))
+        return Answer.json(asdict(await self._control.tap_session(given["id"], for_s)))
+
+    async def _tapped_session(self, given: Arguments) -> Answer:
+        return Answer.json(asdict(await self._control.tapped_session(given["id"])))
 
     async def _drain_sessions(self, given: Arguments) -> Answer:
         return Answer.json({"draining": await self._control.drain_sessions(Selection(**given))})

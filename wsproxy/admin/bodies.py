@@ -5,6 +5,7 @@ Pure. Says what is wrong in words for a person, with the name of the property.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -53,6 +54,8 @@ def _problem(value: Any, schema: Schema) -> str | None:
         return f"must be one of {', '.join(schema['enum'])}"
     if kind == "string" and not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
         return f"must have {schema.get('minLength', 0)} to {schema['maxLength']} characters"
+    if "pattern" in schema and re.fullmatch(schema["pattern"], value) is None:
+        return f"must fit {schema['pattern']}"
     if kind == "integer" and not schema["minimum"] <= value <= schema["maximum"]:
         return f"must be {schema['minimum']} to {schema['maximum']}"
     return None

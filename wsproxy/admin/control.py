@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wsproxy.observe.snapshot import BackendFigures, SessionFigures, Snapshot
+from wsproxy.observe.tapped import Tapped
 
 
 class ControlError(Exception):
@@ -121,6 +122,14 @@ class Control(Protocol):
 
     async def close_session(self, session: str, code: int, reason: str) -> None:
         """Close one WebSocket, with this code to its client."""
+        ...
+
+    async def tap_session(self, session: str, for_s: float) -> Tapped:
+        """Note one WebSocket's frames for so long, 600 s at most. ConflictError where its route does not inspect."""
+        ...
+
+    async def tapped_session(self, session: str) -> Tapped:
+        """What was noted; UnknownError for what is not tapped."""
         ...
 
     async def drain_sessions(self, selection: Selection) -> int:

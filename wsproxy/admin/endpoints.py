@@ -5,6 +5,7 @@ Data alone: the one source of routing, of what a body may hold, and of the OpenA
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -93,6 +94,26 @@ SESSION: Final = full(
         "client": CARRIED,
         "upstream": CARRIED,
         "round_trip_s": {"type": ["number", "null"]},
+        "inspected": _FLAG,
+    }
+)
+
+TAPPED: Final = full(
+    {
+        "id": {"type": "string"},
+        "left_s": _SECONDS,
+        "frames": listed(
+            full(
+                {
+                    "at": _SECONDS,
+                    "sender": {"type": "string", "enum": ["client", "upstream"]},
+                    "kind": {"type": "string"},
+                    "size_bytes": _COUNT,
+                    "preview": {"type": "string"},
+                    "is_text": _FLAG,
+                }
+            )
+        ),
     }
 )
 
@@ -123,12 +144,19 @@ _ONE_BACKEND: Final = obj({"backend": _TEXT, "group": _NAME}, "backend")
 _SELECTION: Final = {"route": _NAME, "group": _NAME, "backend": _TEXT}
 
 
+NAMED: Final = _NAME
+"""What stands for a `{name}` in a path."""
+
+_place: Final = re.compile(r"\{(\w+)\}")
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One method of one path.
 
-    action: the name of what answers. takes: the schema of the JSON body, None for none. query: of the parameters.
-    gives: status -> schema of the answer, None where it is no JSON; errors besides those that all have.
+    path: `{name}` in it stands for anything that is not empty. action: the name of what answers. takes: the schema of
+    the JSON body, None for none. query: of the parameters. gives: status -> schema of the answer, None where it is no
+    JSON; errors besides those that all have.
     """
 
     method: str
@@ -139,6 +167,18 @@ class Endpoint:
     takes: Schema | None = None
     query: Mapping[str, Schema] = field(default_factory=dict)
     access: Access = Access.CALLER
+
+    @property
+    def names(self) -> list[str]:
+        """Those that stand as `{name}` in the path."""
+        return _place.findall(self.path)
+
+    def named(self, path: str) -> dict[str, str] | None:
+        """What a path has in their places; None where it is another path."""
+        if "{" not in self.path:
+            return {} if path == self.path else None
+        found = re.fullmatch(_place.sub(r"(?P<\1>[^/]+)", self.path), path)
+        return None if found is None else found.groupdict()
 
 
 def _change(verb: str, summary: str) -> Endpoint:
@@ -217,6 +257,21 @@ ENDPOINTS: Final = (
         "Close WebSockets with 1012 at their route's pace: all that fit each name given",
         {200: full({"draining": _COUNT}), 400: ERROR},
         obj(_SELECTION),
+    ),
+    Endpoint(
+        "POST",
+        "/websockets/{id}/tap",
+        "tap_session",
+        "Note the last 100 frames of a WebSocket for a while (10m at most), where its route has inspect = yes",
+        {200: TAPPED, 404: ERROR, 409: ERROR},
+        query={"for": {"type": "string", "pattern": "^[1-9][0-9]{0,4}(ms|s|m)?$", "maxLength": 8}},
+    ),
+    Endpoint(
+        "GET",
+        "/websockets/{id}/tap",
+        "tapped_session",
+        "What a tap has noted, until ten minutes after its end",
+        {200: TAPPED, 404: ERROR},
     ),
     Endpoint(
         "POST",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import wsproxy
-from wsproxy.admin.endpoints import ENDPOINTS, ERROR, Access, Endpoint, Schema
+from wsproxy.admin.endpoints import ENDPOINTS, ERROR, NAMED, Access, Endpoint, Schema
 from wsproxy.http.replies import REASONS
 
 
@@ -33,11 +33,14 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         operation["security"] = [{"token": []}]
     if endpoint.takes is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": endpoint.takes}}}
-    if endpoint.query:
-        operation["parameters"] = [
-            {"name": name, "in": "query", "required": False, "schema": schema}
-            for name, schema in endpoint.query.items()
-        ]
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": NAMED} for name in endpoint.names
+    ]
+    parameters += [
+        {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in endpoint.query.items()
+    ]
+    if parameters:
+        operation["parameters"] = parameters
     return operation
 
 

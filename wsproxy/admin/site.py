@@ -100,13 +100,20 @@ class AdminSite:
 
     def _endpoint(self, request: Request) -> Endpoint | None:
         """Raises RefusalError(405)."""
-        methods = self._endpoints.get(request.path)
+        methods = self._endpoints.get(request.path) or self._named_endpoints(request.path)
         if methods is None:
             return None
         method = "GET" if request.method == "HEAD" else request.method
         if method not in methods:
             raise RefusalError(405, f"{request.path} has no {request.method[:16]}", {"Allow": _allowed(methods)})
         return methods[method]
+
+    def _named_endpoints(self, path: str) -> dict[str, Endpoint] | None:
+        """Those of a path with something of the caller's in it."""
+        for methods in self._endpoints.values():
+            if next(iter(methods.values())).named(path):
+                return methods
+        return None
 
     def _watch(self, request: Request) -> Upgrade:
         if not request.head.upgrade:

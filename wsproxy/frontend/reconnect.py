@@ -194,8 +194,6 @@ class ReconnectingRelay(Relay):
                 if not self._first.full:
                     self._first.feed(data)
                 upstream.write(data)
-                if self._tap is not None:
-                    self._show(self._tap, scanner, data)
                 if upstream.write_paused:
                     await self._stall(client, upstream)
             else:
@@ -333,8 +331,6 @@ class ReconnectingRelay(Relay):
         self._resumed_at = self._client.loop.time()
         self._upstream = upstream
         self.state.resume()
-        if self._tap is not None:
-            self._tap.resume()
         self._upstream_life = KeepaliveState(self._owner.keepalive, self._owner.marker, self.frontend.deadlines.now)
         self.state.upstream.parting_codes = PARTING_CODES
         self.deadline = NEVER

@@ -25,7 +25,7 @@ from wsproxy.ws.inspect import InspectState
 from wsproxy.ws.keepalive import IdleState, KeepaliveState, Verdict
 from wsproxy.ws.rate import RateState
 from wsproxy.ws.relay import RelayState
-from wsproxy.ws.tap import LONGEST_TAP_S, TAP_ENTRIES, PairTap, Tap
+from wsproxy.ws.tap import LONGEST_TAP_S, TAP_ENTRIES, Tap
 
 if TYPE_CHECKING:
     from wsproxy.frontend.frontend import Frontend
@@ -67,7 +67,6 @@ class Relay:
         "_rates",
         "_stalled_since",
         "_stalls",
-        "_tap",
         "_upstream",
         "_upstream_life",
         "access_entry",
@@ -105,21 +104,22 @@ class Relay:
         self._inspectors: tuple[InspectState, InspectState] | None = None
         self._stalls = 0  # directions that wait for a peer to read
         self._stalled_since = 0.0
-        self._tap: PairTap | None = None  # where no inspectors stand
         self._nap: asyncio.Future[None] | None = None  # a client over its rate is not read until then
 
     def inspect(self, of_client: InspectState, of_upstream: InspectState) -> None:
         """Have the frames of both sides judged before they pass; to be said before `run`."""
         self._inspectors = (of_client, of_upstream)
 
+    @property
+    def is_inspected(self) -> bool:
+        """Whether somebody looks inside."""
+        return self._inspectors is not None
+
     def tap(self, for_s: float) -> Tap:
-        """Note the last frames of both sides for so long, 600 s at most; only inspectors inflate."""
+        """Note the last frames of both sides, which must be inspected, for so long, 600 s at most."""
         tap = Tap(TAP_ENTRIES, self._client.loop.time() + min(for_s, LONGEST_TAP_S))
-        if self._inspectors is not None:
-            for inspector in self._inspectors:
-                inspector.tap = tap
-        else:
-            self._tap = PairTap(tap, self.state.client, self.state.upstream)
+        for inspector in self._inspectors or ():
+            inspector.tap = tap
         return tap
 
     # The two tasks.
@@ -151,8 +151,6 @@ class Relay:
                 data = scanner.feed(source.take())
                 if data:
                     sink.write(data)
-                    if self._tap is not None:
-                        self._show(self._tap, scanner, data)
                     if sink.write_paused:
                         await self._stall(source, sink)
                 else:
@@ -179,8 +177,6 @@ class Relay:
             data = scanner.feed(data)
             if data:
                 sink.write(data)
-                if self._tap is not None:
-                    self._show(self._tap, scanner, data)
                 if sink.write_paused:
                     await self._stall(source, sink)
             else:
@@ -192,10 +188,6 @@ class Relay:
             del data
             if is_limited:
                 await self._hold_to_rates(source, scanner)
-
-    def _show(self, tap: PairTap, scanner: FrameScanner, data: bytes) -> None:
-        if not tap.show(scanner, data, self._client.loop.time()):
-            self._tap = None
 
     async def _stall(self, source: Stream, sink: Stream) -> None:
         """Wait until `sink` takes more. `source` is not read meanwhile: what it sends stays with it."""

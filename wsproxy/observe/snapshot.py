@@ -255,7 +255,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class SessionFigures:
-    """One WebSocket. id: unique over all processes. round_trip_s: of the client's last answered ping, or None."""
+    """One WebSocket. id: unique over all processes. round_trip_s: of the client's last answered ping, or None.
+
+    inspected: it can be tapped.
+    """
 
     id: str
     route: str
@@ -267,3 +270,4 @@ class SessionFigures:
     client: Carried
     upstream: Carried
     round_trip_s: float | None = None
+    inspected: bool = False

@@ -3,6 +3,7 @@
 import { Charts, shown } from "/assets/charts.js";
 import { Feed, ask } from "/assets/feed.js";
 import { History } from "/assets/history.js";
+import { TapDialog } from "/assets/tap.js";
 import { backendTable, sessionTable, words } from "/assets/tables.js";
 
 const SESSIONS_EVERY_MS = 2000;
@@ -12,6 +13,7 @@ const $ = (id) => document.getElementById(id);
 const feed = new Feed();
 const history = new History();
 const charts = new Charts($("charts"));
+const tap = new TapDialog($("tap"));
 
 // Settings of the view, kept in this browser.
 
@@ -217,6 +219,17 @@ const backends = backendTable($("backend-table"), ratesOf, {
 });
 
 const sessions = sessionTable($("session-table"), {
+  tap: {
+    label: "Tap",
+    may: (session) => session.inspected && !session.closing, // else its route lacks inspect = yes
+    run: async (session) => {
+      try {
+        await tap.open(session);
+      } catch (error) {
+        toast(`That failed: ${error.message}`);
+      }
+    },
+  },
   close: {
     label: "Close",
     may: (session) => !session.closing,
