@@ -135,6 +135,8 @@ class DataPlaneProcess:
             "figures": self._figures,
             "sessions": self._sessions,
             "close_session": self._close_session,
+            "tap_session": self._tap_session,
+            "tapped_session": self._tapped_session,
             "drain_sessions": self._drain_sessions,
             "purge_cache": self._purge_cache,
         }
@@ -254,6 +256,12 @@ class DataPlaneProcess:
     async def _close_session(self, body: Body, _: list[socket.socket]) -> Body:
         await self._control.close_session(body["session"], body["code"], body["reason"])
         return {}
+
+    async def _tap_session(self, body: Body, _: list[socket.socket]) -> Body:
+        return {"tapped": plain(await self._control.tap_session(body["session"], body["for_s"]))}
+
+    async def _tapped_session(self, body: Body, _: list[socket.socket]) -> Body:
+        return {"tapped": plain(await self._control.tapped_session(body["session"]))}
 
     async def _drain_sessions(self, body: Body, _: list[socket.socket]) -> Body:
         return {"count": await self._control.drain_sessions(shaped(Selection, body["selection"]))}

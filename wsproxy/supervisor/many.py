@@ -22,6 +22,7 @@ from wsproxy.admin.control import (
 )
 from wsproxy.observe.merging import merged
 from wsproxy.observe.snapshot import BackendFigures, GroupFigures, SessionFigures, Snapshot
+from wsproxy.observe.tapped import Tapped
 from wsproxy.supervisor.channel import Body, ChannelError, RefusedError
 from wsproxy.supervisor.child import Child
 from wsproxy.supervisor.plain import plain, shaped
@@ -133,11 +134,24 @@ class ManyControl:
 
     async def close_session(self, session: str, code: int, reason: str) -> None:
         """Close one WebSocket."""
+        await self._ask_its_process(session, "close_session", {"code": code, "reason": reason})
+
+    async def tap_session(self, session: str, for_s: float) -> Tapped:
+        """Note one WebSocket's frames for a while."""
+        answer = await self._ask_its_process(session, "tap_session", {"for_s": for_s})
+        return replace(shaped(Tapped, answer["tapped"]), id=session)
+
+    async def tapped_session(self, session: str) -> Tapped:
+        """What was noted."""
+        answer = await self._ask_its_process(session, "tapped_session", {})
+        return replace(shaped(Tapped, answer["tapped"]), id=session)
+
+    async def _ask_its_process(self, session: str, action: str, body: Body) -> Body:
+        """Raises UnknownError."""
         name, _, pid = session.rpartition(MARK)
         for child in self._children.serving:
             if str(child.pid) == pid:
-                await _ask(child, "close_session", {"session": name, "code": code, "reason": reason})
-                return
+                return await _ask(child, action, {"session": name, **body})
         raise UnknownError(f"there is no WebSocket {session!r}")
 
     async def drain_sessions(self, selection: Selection) -> int:
