@@ -23,7 +23,7 @@ LAYERS: Final = (
     {"exchange"},
     {"net", "observe"},
     {"backend"},
-    {"health", "discovery", "managed", "cache", "limiting"},
+    {"health", "discovery", "managed", "cache", "limiting", "static"},
     {"frontend"},
     {"admin"},
     {"running", "routes", "check", "logbook"},
@@ -38,7 +38,10 @@ LAYERS: Final = (
 )
 """From the bottom. A package imports itself, those below, and SHAPES; those of one line never import each other."""
 
-SHAPES: Final = {"wsproxy", "wsproxy.errors", "wsproxy.config.model", "wsproxy.http.messages"}
+SHAPES: Final = {
+    *("wsproxy", "wsproxy.errors", "wsproxy.http.messages"),
+    *("wsproxy.config.model", "wsproxy.config.content_settings"),
+}
 """What everyone may know: frozen settings, message heads, failures."""
 
 PURE: Final = {"config", "http", "ws", "balancing", "protection", "errors"}
@@ -52,6 +55,8 @@ DOORS: Final = {
     "websockets": {"wsproxy.ws", "wsproxy.demo"},
     "prometheus_client": {"wsproxy.observe"},
     "redis": {"wsproxy.cache", "wsproxy.limiting.shared"},
+    "brotli": {"wsproxy.http.coders"},
+    "zstandard": {"wsproxy.http.coders"},
     "socket": {"wsproxy.net", "wsproxy.app", "wsproxy.supervisor", "wsproxy.frontend.frontend", "wsproxy.demo"},
     "ssl": {"wsproxy.net"},
     "configparser": set[str](),
@@ -175,7 +180,7 @@ def test_each_library_has_its_door() -> None:
 
 
 def test_only_declared_libraries_are_imported() -> None:
-    declared = {"wsproxy", "anyio", "h11", "websockets", "uvloop", "prometheus_client", "redis"}
+    declared = {"wsproxy", "anyio", "h11", "websockets", "uvloop", "prometheus_client", "redis", "brotli", "zstandard"}
     wrong = [
         (name, each)
         for name in MODULES

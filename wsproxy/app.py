@@ -185,6 +185,7 @@ class Application:
         bound = self.bind()
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as signals:
             await self.serve(bound, StopSignals(signals, self), task_status)
+        self.route_maker.close()
         self.say("stopped")
 
     async def serve(

@@ -32,7 +32,8 @@ def check_files(config: Config) -> list[Finding]:
     """Everything wrong or doubtful, in the order of the configuration."""
     servers = (server for group in config.groups for server in group.servers)
     trust = dict.fromkeys(finding for server in servers for finding in _trust(server))
-    return [*_identities(config), *_pages(config), *_access_log(config.log), *trust, *_libraries(config)]
+    files = (*_identities(config), *_pages(config), *_directories(config), *_access_log(config.log))
+    return [*files, *trust, *_libraries(config)]
 
 
 def _libraries(config: Config) -> Iterator[Finding]:
@@ -78,6 +79,17 @@ def _pages(config: Config) -> Iterator[Finding]:
             read_page(settings)
         except ErrorPageError as error:
             yield Finding(error.place, str(error))
+
+
+def _directories(config: Config) -> Iterator[Finding]:
+    """What would keep the files of a static route from being found."""
+    for settings in (route.static for route in config.routes if route.static is not None):
+        path = Path(settings.directory)
+        if not path.is_dir():
+            reason = "it is not a directory" if path.exists() else "there is no such directory"
+            yield Finding(settings.place, f"{path} cannot be served: {reason}")
+        elif not os.access(path, os.R_OK | os.X_OK):
+            yield Finding(settings.place, f"{path} cannot be served: permission denied")
 
 
 def _trust(server: ServerSettings) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ class Retry(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an exchange got no answer from upstream."""
+    """Why an exchange got no answer from upstream, or none that is not an error."""
 
     side: Side
     status: int
@@ -39,6 +39,7 @@ class Failure:
     retry: Retry = Retry.NEVER
     detail: str = ""  # for the log
     retry_after_s: int | None = None  # what Retry-After says
+    fields: bytes = b""  # more lines for the answer
 
     @property
     def is_of_connection(self) -> bool:

@@ -14,11 +14,14 @@ from wsproxy.balancing.affinity import Affinity
 from wsproxy.balancing.algorithms import make_policy
 from wsproxy.config.model import RouteSettings
 from wsproxy.frontend import fixed_answers
+from wsproxy.frontend.compression import Compression
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.route_edits import answer_edits, preparation
 from wsproxy.limiting.gates import Gates
 from wsproxy.net.deadlines import Deadlines
+from wsproxy.static.reading import make_threads
+from wsproxy.static.site import StaticSite
 
 if TYPE_CHECKING:
     from wsproxy.running import RunningGroup
@@ -41,6 +44,7 @@ class RouteMaker:
         self._gates = gates
         self._secret = secret
         self._nobody = Group("", (), deadlines)
+        self._file_threads = make_threads()
 
     def make(self, settings: RouteSettings, drain_s: float) -> Route:
         """A route to a group that is there; its WebSockets drain within that time."""
@@ -63,13 +67,22 @@ class RouteMaker:
         """The group that a route leads to: one without servers for a route that answers by itself."""
         return self._groups[settings.group].group if settings.group else self._nobody
 
+    def close(self) -> None:
+        """No more requests come."""
+        self._file_threads.shutdown(wait=False, cancel_futures=True)
+
     def _equip(self, route: Route) -> None:
         """Give a route what its settings ask for besides a group, in place of what it has."""
         settings = route.settings
         route.edit(preparation(settings), answer_edits(settings, route.group))
         route.bind_clients(self._affinity(settings))
         route.gate = self._gates.gate(settings, route.gate)
+        if settings.compression is not None:
+            route.edits += (Compression(settings.compression),)  # last: it goes by what all others have said
         route.handler = fixed_answers.handler(settings, self._deadlines)
+        if settings.static is not None:
+            site = StaticSite(settings.static, settings.path_prefix, self._deadlines, self._file_threads)
+            route.handler = site.answer
 
     def _affinity(self, settings: RouteSettings) -> Affinity | None:
         if not Affinity.is_needed(settings):

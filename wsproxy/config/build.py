@@ -11,6 +11,8 @@ from dataclasses import replace
 
 from wsproxy.config import reader, sections
 from wsproxy.config.choosing import MEASURING
+from wsproxy.config.content_keys import COMPRESSION, STATIC
+from wsproxy.config.content_settings import CompressionSettings, StaticSettings
 from wsproxy.config.crosscheck import Sections, check, group_name, is_on, processes_written, server_name
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
@@ -43,6 +45,8 @@ from wsproxy.config.schema import (
     HEALTH,
     LOG,
     MANAGED,
+    MATCH,
+    MATCHING_KINDS,
     OUTLIER,
     POOL,
     ROUTE,
@@ -72,7 +76,7 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
     return Config(
         source=source,
         frontends=tuple(_frontend(section) for section in parsed.values() if section.kind.name == "frontend"),
-        routes=tuple(_route(section, parsed) for section in parsed.values() if section.kind.name in ROUTE_KINDS),
+        routes=tuple(_route(section, parsed) for section in parsed.values() if section.kind.name in MATCHING_KINDS),
         groups=_groups(parsed),
         admin=None if admin is None else _admin(admin),
         log=LogSettings() if log is None else _log(log),
@@ -130,7 +134,20 @@ def _error_pages(section: ParsedSection) -> tuple[ErrorPageSettings, ...]:
 
 
 def _route(section: ParsedSection, parsed: Sections) -> RouteSettings:
-    frontend, group = section.get("frontend"), section.get("group")
+    frontend = section.get("frontend")
+    bound_to = None if frontend is None else frontend_name(frontend.value, parsed)
+    if section.kind.name == "static":
+        return RouteSettings(
+            name=section.name,
+            kind="http",
+            group="",
+            frontend=bound_to,
+            rate_limit=rate_limit_settings(section, parsed),
+            compression=_compression(section),
+            static=StaticSettings(place=str(section.settings["directory"].place), **section.fields(STATIC)),
+            **section.fields(MATCH),
+        )
+    group = section.get("group")
     is_websocket = section.kind.name == "websocket"
     own_group = "" if answers_itself(section) else section.name
     fields = section.fields(ROUTE) | ({} if is_websocket else section.fields(HTTP_ROUTE))
@@ -140,11 +157,17 @@ def _route(section: ParsedSection, parsed: Sections) -> RouteSettings:
         name=section.name,
         kind="websocket" if is_websocket else "http",
         group=own_group if group is None else group.value,
-        frontend=None if frontend is None else frontend_name(frontend.value, parsed),
         rate_limit=rate_limit_settings(section, parsed),
+        frontend=bound_to,
+        compression=None if is_websocket else _compression(section),
         websocket=WebSocketSettings(**section.fields(WEBSOCKET)) if is_websocket else WebSocketSettings(),
         **fields,
     )
+
+
+def _compression(section: ParsedSection) -> CompressionSettings | None:
+    settings = CompressionSettings(**section.fields(COMPRESSION))
+    return settings if settings.codings else None
 
 
 def _groups(parsed: Sections) -> tuple[GroupSettings, ...]:

@@ -21,6 +21,7 @@ from wsproxy.config.schema import (
     GROUP_TABLES,
     LISTENING_KINDS,
     MANAGED,
+    MATCHING_KINDS,
     OUTLIER,
     ROUTE_KINDS,
 )
@@ -94,11 +95,11 @@ def server_name(section: ParsedSection, number: int) -> str:
 
 def _whole_file(sections: Sections, source: str) -> Iterator[Problem]:
     kinds = {section.kind.name for section in sections.values()}
-    if "tcp" in kinds and not kinds & {"frontend", *ROUTE_KINDS}:
+    if "tcp" in kinds and not kinds & {"frontend", *MATCHING_KINDS}:
         return  # it listens and serves by itself
     if "frontend" not in kinds:
         yield Problem(source, 1, 1, "no [frontend]: nothing would listen (write [frontend] with a port)")
-    if not kinds & set(ROUTE_KINDS):
+    if not kinds & set(MATCHING_KINDS):
         yield Problem(source, 1, 1, "no route: nothing would be served (write [http] or [websocket] with server1)")
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
+from wsproxy.config.content_settings import CompressionSettings, StaticSettings
+
 IPNetwork = IPv4Network | IPv6Network
 RouteKind = Literal["http", "websocket"]
 
@@ -295,7 +297,7 @@ class FixedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RouteSettings:
-    """One `[http…]` or `[websocket…]` section: what it matches, and where that goes."""
+    """One `[http…]`, `[websocket…]` or `[static…]` section: what it matches, and where that goes."""
 
     name: str  # the section's name: "http", "http:api", "websocket:chat"
     kind: RouteKind
@@ -329,6 +331,8 @@ class RouteSettings:
     pass_trailers: bool = False
     preserve_host: bool = False
     rate_limit: RateLimitSettings = RateLimitSettings()
+    compression: CompressionSettings | None = None
+    static: StaticSettings | None = None
     websocket: WebSocketSettings = WebSocketSettings()
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, Final
 
+from wsproxy.config.content_keys import COMPRESSION
 from wsproxy.config.errors import Problem
 from wsproxy.config.model import HeaderMatch, RouteSettings
 from wsproxy.config.rate_limits import rate_limit_problems
-from wsproxy.config.schema import GROUP_TABLES, ROUTE_KINDS
+from wsproxy.config.schema import GROUP_TABLES, MATCHING_KINDS
 from wsproxy.config.sections import ParsedSection, suggestion
 
 Sections = Mapping[str, ParsedSection]
@@ -30,11 +31,13 @@ def check_routes(sections: Sections) -> Iterator[Problem]:
     """Every problem of routes that has nothing to do with their servers."""
     yield from _matches(sections)
     for section in sections.values():
-        if section.kind.name in ROUTE_KINDS:
+        if section.kind.name in MATCHING_KINDS:
             yield from _route_frontend(section, sections)
             yield from rate_limit_problems(section, sections)
             yield from _without_servers(section)
             yield from _prefix(section)
+        if COMPRESSION in section.kind.tables:
+            yield from _compression(section)
 
 
 def frontend_name(written: str, sections: Sections) -> str | None:
@@ -52,7 +55,7 @@ def _matches(sections: Sections) -> Iterator[Problem]:
     """Two routes of a kind that match the same requests: which one gets them would be chance."""
     seen: dict[tuple[Any, ...], ParsedSection] = {}
     for section in sections.values():
-        if section.kind.name not in ROUTE_KINDS:
+        if section.kind.name not in MATCHING_KINDS:
             continue
         written = {key: section.get(key) for key in _MATCHING}
         if any(key in section.settings and setting is None for key, setting in written.items()):
@@ -62,7 +65,7 @@ def _matches(sections: Sections) -> Iterator[Problem]:
         told: set[str] = set()
         for host, method in product(values.get("host") or (None,), values.get("method") or (None,)):
             match = (
-                section.kind.name,
+                section.kind.name == "websocket",
                 frontend_name(values["frontend"], sections) if "frontend" in values else None,
                 host,
                 values.get("path_prefix", _DEFAULT_PATH_PREFIX),
@@ -100,3 +103,12 @@ def _prefix(route: ParsedSection) -> Iterator[Problem]:
     strip, prefix = route.get("strip_prefix"), route.settings.get("path_prefix")
     if strip is not None and strip.value and (prefix is None or (prefix.valid and prefix.value == "/")):
         yield strip.key_place.problem("'strip_prefix' has no effect without a 'path_prefix'")
+
+
+def _compression(route: ParsedSection) -> Iterator[Problem]:
+    """What is said of compression has a meaning only where there is some."""
+    if "compress" not in route.settings:
+        for key in COMPRESSION.keys:
+            if key.name in route.settings:
+                message = f"'{key.name}' has no effect without 'compress' (write compress = gzip)"
+                yield route.settings[key.name].key_place.problem(message)

@@ -43,6 +43,9 @@ ROUTE_EDITS: Final = (
 )
 """On requests and answers of every kind of route, handshakes included."""
 
+ANSWER_EDITS: Final = tuple(key for key in ROUTE_EDITS if key.name in {"add_header", "remove_header"})
+"""Those that mean something without a server."""
+
 HTTP_ROUTE: Final = Table(
     model.RouteSettings,
     (

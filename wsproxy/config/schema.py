@@ -15,6 +15,7 @@ from wsproxy.config.access_format import ACCESS_FORMAT
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.admin_token import TOKEN
 from wsproxy.config.choosing import ALGORITHM, CONNECTION_ALGORITHM, HASH_KEY, LIMIT_KEYS, STICKY, STICKY_SECRET
+from wsproxy.config.content_keys import COMPRESSION, STATIC
 from wsproxy.config.failing import SHARE, STATUSES
 from wsproxy.config.keys import LATER, Key, SectionKind, Table
 from wsproxy.config.limits import (
@@ -29,7 +30,7 @@ from wsproxy.config.limits import (
     SLOW_CONSUMER,
 )
 from wsproxy.config.pages import ERROR_PAGES, VIA_NAME
-from wsproxy.config.route_keys import HTTP_ROUTE, ROUTE_EDITS
+from wsproxy.config.route_keys import ANSWER_EDITS, HTTP_ROUTE, ROUTE_EDITS
 from wsproxy.config.values import (
     BOOLEAN,
     DURATION,
@@ -83,13 +84,19 @@ FRONTEND: Final = Table(
     ),
 )
 
+_MATCH: Final = (
+    Key("path_prefix", URL_PATH, "/", "matches requests whose path begins so"),
+    Key("host", HOST_PATTERNS, None, "matches requests to these hosts", field="hosts"),
+    Key("header", HEADER_MATCHES, None, "matches requests with these fields", field="headers"),
+    Key("frontend", SECTION_NAME, None, "matches requests of this frontend", field=""),
+)
+
+MATCH: Final = Table(model.RouteSettings, (*_MATCH, *ANSWER_EDITS))
+
 ROUTE: Final = Table(
     model.RouteSettings,
     (
-        Key("path_prefix", URL_PATH, "/", "matches requests whose path begins so"),
-        Key("host", HOST_PATTERNS, None, "matches requests to these hosts", field="hosts"),
-        Key("header", HEADER_MATCHES, None, "matches requests with these fields", field="headers"),
-        Key("frontend", SECTION_NAME, None, "matches requests of this frontend", field=""),
+        *_MATCH,
         *ROUTE_EDITS,
         Key("group", SECTION_NAME, None, "the servers of [group:NAME], or of the route so named", field=""),
         Key("algorithm", ALGORITHM, "random", "how a server is chosen; the first two do not look at weights"),
@@ -242,17 +249,6 @@ SCALING: Final = Table(
     ),
 )
 
-STATIC: Final = Table(
-    None,
-    (
-        Key("path_prefix", URL_PATH, "/", "matches requests whose path begins so"),
-        Key("directory", PATH, None, "the files", needed=True),
-        Key("index", text("file name"), None, "file that stands for a directory"),
-        Key("listing", BOOLEAN, "no", "list directories without an index"),
-        Key("cache_control", text("text"), None, "Cache-Control of the answers"),
-    ),
-)
-
 TCP_LISTENER: Final = Table(
     model.FrontendSettings,
     (
@@ -324,7 +320,7 @@ SECTIONS: Final = (
     SectionKind(
         "http",
         "a route for HTTP requests; without NAME the default route",
-        (ROUTE, HTTP_ROUTE, RATE_LIMIT, *GROUP_TABLES),
+        (ROUTE, HTTP_ROUTE, RATE_LIMIT, COMPRESSION, *GROUP_TABLES),
         may_be_named=True,
         server_keys=SERVER.keys,
     ),
@@ -344,7 +340,13 @@ SECTIONS: Final = (
         server_keys=SERVER.keys,
     ),
     SectionKind("scaling", "when managed servers are added and taken away", (SCALING,), available=LATER),
-    SectionKind("static", "files", (STATIC,), may_be_plain=False, may_be_named=True, available=LATER),
+    SectionKind(
+        "static",
+        "a route to files",
+        (MATCH, STATIC, RATE_LIMIT, COMPRESSION),
+        may_be_plain=False,
+        may_be_named=True,
+    ),
     SectionKind(
         "tcp",
         "a listener that relays bytes: any protocol over TCP",
@@ -359,6 +361,9 @@ SECTIONS: Final = (
 )
 
 ROUTE_KINDS: Final = ("http", "websocket")
+"""The routes that lead to servers."""
+
+MATCHING_KINDS: Final = (*ROUTE_KINDS, "static")
 """The sections that become a RouteSettings."""
 LISTENING_KINDS: Final = ("frontend", "tcp")
 """The sections that listen for clients."""

@@ -329,6 +329,7 @@ class ClientSession:
             exchange.head,
             close=not keep_alive,
             retry_after_s=failure.retry_after_s,
+            fields=failure.fields,
         )
         self._stream.write(reply)
         exchange.answered_bytes += len(reply)
