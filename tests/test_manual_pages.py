@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from wsproxy.config.build import load
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+EXAMPLE = re.compile(r"(?ms)^```ini\n(.*?)^```")
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 
 
@@ -30,3 +33,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_on_the_list() -> None:
     listed = {name for name, _ in LINK.findall((DOCS / "README.md").read_text("utf-8"))}
     assert listed == {page.name for page in PAGES} - {"README.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_are_sound(page: Path) -> None:
+    for example in EXAMPLE.findall(page.read_text("utf-8")):
+        frontend = "" if "[frontend]" in example else "[frontend]\nport = 80\n"
+        route = "" if re.search(r"(?m)^\[(http|websocket)", example) else "[http:other]\nserver1 = other:1\n"
+        load(frontend + example + route, page.name, {}, "/")

@@ -15,7 +15,7 @@ from wsproxy.http.variables import host_of
 _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 
 # RFC 3986 appendix B, over one value: scheme, authority, path, the rest.
-_reference: Final = re.compile(rb"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]*)(.*)", re.DOTALL).fullmatch
+_reference: Final = re.compile(rb"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]*)(.*)").fullmatch
 _refresh: Final = re.compile(rb"(?is)(\s*[0-9.]+\s*[;,]\s*(?:url\s*=\s*)?)([\"']?)(.*?)(\2\s*)").fullmatch
 _cookie_attribute: Final = re.compile(rb"(?i);[ \t]*(domain|path)[ \t]*=[ \t]*([^;]*)")
 _redirect_line: Final = re.compile(rb"(?im)^(location|content-location|refresh): ([^\r]*)\r\n")
