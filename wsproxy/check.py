@@ -12,7 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from wsproxy.config.model import Config, LogSettings, ServerSettings
+from wsproxy.config.share import effective_total
 from wsproxy.frontend.own_answers import ErrorPageError, read_page
+from wsproxy.net.cpus import usable_cpus
 from wsproxy.net.tls import TlsError, TlsIdentities, client_context
 
 
@@ -31,9 +33,10 @@ class Finding:
 def check_files(config: Config) -> list[Finding]:
     """Everything wrong or doubtful, in the order of the configuration."""
     servers = (server for group in config.groups for server in group.servers)
+    pools = [finding for group in config.groups for server in group.servers for finding in _pool(server, config)]
     trust = dict.fromkeys(finding for server in servers for finding in _trust(server))
     files = (*_identities(config), *_pages(config), *_directories(config), *_access_log(config.log))
-    return [*files, *trust, *_libraries(config)]
+    return [*files, *trust, *pools, *_libraries(config)]
 
 
 def _libraries(config: Config) -> Iterator[Finding]:
@@ -90,6 +93,15 @@ def _directories(config: Config) -> Iterator[Finding]:
             yield Finding(settings.place, f"{path} cannot be served: {reason}")
         elif not os.access(path, os.R_OK | os.X_OK):
             yield Finding(settings.place, f"{path} cannot be served: permission denied")
+
+
+def _pool(server: ServerSettings, config: Config) -> Iterator[Finding]:
+    """A pool that is too small to be shared out."""
+    count = config.processes or usable_cpus()
+    if server.enabled and server.max_workers < count:
+        total = effective_total(server.max_workers, count)
+        message = f"max_workers = {server.max_workers} of {server.name} is below processes = {count}"
+        yield Finding(config.source, f"{message}: each has one at least, so it is {total} in total", is_fatal=False)
 
 
 def _trust(server: ServerSettings) -> Iterator[Finding]:

@@ -44,6 +44,12 @@ class Spawned:
             self.port = int(found[1])
         self._reading = asyncio.create_task(self._read())
 
+    async def wait_for(self, mark: str) -> None:
+        """Wait for a later line that holds `mark`."""
+        with anyio.fail_after(START_LIMIT_S):
+            while not any(mark in line for line in self.log):  # noqa: ASYNC110 - of lines there is no event
+                await anyio.sleep(0.01)
+
     async def _read(self) -> None:
         assert self.process.stderr is not None
         while line := await self.process.stderr.readline():
@@ -72,14 +78,19 @@ class Spawned:
 
 @asynccontextmanager
 async def spawned(
-    directory: Path, routes: str, frontend: str = "", files: int | None = None, started: str = "listening on"
+    directory: Path,
+    routes: str,
+    frontend: str = "",
+    files: int | None = None,
+    started: str = "listening on",
+    whole: str | None = None,
 ) -> AsyncIterator[Spawned]:
     """Run the product on a free port, up to the log line that holds `started`; it is killed at the end if need be.
 
-    files: its limit of descriptors.
+    files: its limit of descriptors. whole: all of the file instead.
     """
     path = directory / "proxy.ini"
-    path.write_text(f"[frontend]\nhost = 127.0.0.1\nport = 0\n{frontend}\n[log]\naccess = off\n{routes}")
+    path.write_text(whole or f"[frontend]\nhost = 127.0.0.1\nport = 0\n{frontend}\n[log]\naccess = off\n{routes}")
 
     def limit() -> None:
         if files is not None:

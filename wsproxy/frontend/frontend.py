@@ -31,6 +31,7 @@ from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import Listener
 from wsproxy.net.stream import Stream
 from wsproxy.net.tls import TlsIdentities
+from wsproxy.net.turns import AcceptTurn
 from wsproxy.observe.entries import Refusal, WebSocketEntry
 from wsproxy.ws.control import GOING_AWAY
 from wsproxy.ws.handshake import check_request
@@ -87,6 +88,7 @@ class Frontend:
         self.use(settings)
         self.sessions: set[ClientSession] = set()
         self.sockets: list[socket.socket] = []
+        self.turn: AcceptTurn | None = None
         self.ended = asyncio.Event()
         self._relayed: list[Relays] = []
         self.use_routes(routes)
@@ -132,6 +134,7 @@ class Frontend:
         self.sockets = sockets
         entrance = Entrance(settings, self.identities) if Entrance.is_needed(settings) else None
         self._listener = Listener(settings.name, sockets, self._serve, settings.max_connections, entrance)
+        self._listener.turn = self.turn
         try:
             await self._listener.run()
         finally:

@@ -24,6 +24,7 @@ from wsproxy.net.dial import DialError, OutOfDescriptorsError
 from wsproxy.net.listen import Listener
 from wsproxy.net.stream import Stream
 from wsproxy.net.tls import TlsIdentities
+from wsproxy.net.turns import AcceptTurn
 from wsproxy.observe.tcp_entry import TcpEnd
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class TcpFrontend:
         self.access: TcpRecorder | None = None
         self.identities = identities
         self.sockets: list[socket.socket] = []
+        self.turn: AcceptTurn | None = None
         self.relays: dict[TcpRelay, Backend] = {}
         self.totals = TcpTotals()
         self.stopping = False
@@ -117,6 +119,7 @@ class TcpFrontend:
         self.sockets = sockets
         entrance = Entrance(settings, self.identities) if Entrance.is_needed(settings) else None
         self._listener = Listener(settings.name, sockets, self._serve, settings.max_connections, entrance)
+        self._listener.turn = self.turn
         try:
             await self._listener.run()
         finally:

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from wsproxy.net.accepted import connect
 from wsproxy.net.descriptors import EXHAUSTED, DescriptorReserve
 from wsproxy.net.stream import Stream
+from wsproxy.net.turns import YIELD_S, AcceptTurn
 
 BACKLOG: Final = 4096
 """Connections the kernel holds for us: a burst of thousands must not be refused (the kernel cuts it to somaxconn)."""
@@ -26,6 +27,9 @@ ACCEPTS_A_WAKEUP: Final = 64
 
 DESCRIPTOR_PAUSE_S: Final = 0.1
 """Pause of accepting when descriptors or memory have run out, unless a connection ends earlier."""
+
+LATE_S: Final = 0.02
+"""By how much the look after others were let go first may come late, on a busy loop; later they are let again."""
 
 WARN_EVERY_S: Final = 60.0
 """At the limit accepting pauses and resumes with each connection that ends: worth a line, but not one for each."""
@@ -87,7 +91,10 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
 
 
 class Listener:
-    """Accepts on its sockets while there is room, and owns the tasks of the connections it accepted."""
+    """Accepts on its sockets while there is room, and owns the tasks of the connections it accepted.
+
+    turn: of this process, where others wait at the same sockets.
+    """
 
     def __init__(
         self,
@@ -112,6 +119,8 @@ class Listener:
         self._resume_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._tasks: asyncio.TaskGroup | None = None
+        self.turn: AcceptTurn | None = None
+        self._yields_until = 0.0
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -179,6 +188,8 @@ class Listener:
                 self._warn(f"{self.connections} connections, the limit (max_connections)")
                 self._pause()
                 return
+            if self.turn is not None and not self._is_my_turn(self.turn):
+                return
             try:
                 accepted, _ = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -193,9 +204,24 @@ class Listener:
             self.connections += 1
             self.accepted += 1
             self.tasks.create_task(self._run_connection(accepted))
+            if self.turn is not None:
+                self.turn.enter()
             if self._reserve.is_touched_by(accepted.fileno()):
                 self._wait_for_descriptors("few file descriptors are left (ulimit -n)")
                 return
+
+    def _is_my_turn(self, turn: AcceptTurn) -> bool:
+        """Whether to take the next client; another process that should is given a moment to."""
+        if turn.is_mine():
+            return True
+        now = self._loop.time()
+        if self._yields_until <= now < self._yields_until + LATE_S:
+            self._yields_until = 0.0
+            return True
+        self._yields_until = now + YIELD_S
+        self._pause()
+        self._resume_timer = self._loop.call_later(YIELD_S, self._resume)
+        return False
 
     def _wait_for_descriptors(self, reason: str) -> None:
         self._warn(reason)
@@ -228,4 +254,6 @@ class Listener:
             if self._entrance is not None:
                 self._entrance.leave(stream)
             self.connections -= 1
+            if self.turn is not None:
+                self.turn.leave()
             self._resume()

@@ -28,7 +28,7 @@ MAX_DESCRIPTORS: Final = 250
 READ_BYTES: Final = 64 * 1024
 """Read at once: most messages come whole."""
 
-ANSWER_S: Final = 10.0
+ANSWER_S: Final = 5.0
 """How long an answer may take unless the question says otherwise: all of them are a matter of milliseconds."""
 
 _LENGTH: Final = struct.Struct(">I")

@@ -38,19 +38,22 @@ class Child:
         self._process = process
 
     @classmethod
-    async def start(cls, index: int) -> Self:
-        """Start the interpreter; the process waits for its first request then. Raises OSError."""
+    async def start(cls, index: int, turns: int) -> Self:
+        """Start the interpreter; the process waits for its first request then. Raises OSError.
+
+        turns: the descriptor of the accept turns.
+        """
         ours, theirs = socket.socketpair()
         try:
             with theirs, anyio.CancelScope(shield=True):  # cut off half-way, it might leave a process behind
                 process = await anyio.open_process(
-                    [sys.executable, "-P", "-m", "wsproxy.supervisor", str(theirs.fileno())],
+                    [sys.executable, "-P", "-m", "wsproxy.supervisor", str(theirs.fileno()), str(turns)],
                     stdin=subprocess.DEVNULL,
                     stdout=None,
                     stderr=None,
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
                     start_new_session=True,  # a Ctrl-C in the terminal is the parent's to act upon
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=(theirs.fileno(), turns),
                 )
         except OSError:
             ours.close()

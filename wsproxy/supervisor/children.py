@@ -15,6 +15,7 @@ from typing import Final
 import anyio
 
 from wsproxy.managed.restart import SOUND_LIFE_S, RestartState
+from wsproxy.net.turns import AcceptTurns
 from wsproxy.observe.merging import ended, merged
 from wsproxy.observe.snapshot import Snapshot
 from wsproxy.supervisor.channel import ANSWER_S, Body, ChannelError, RefusedError
@@ -61,6 +62,7 @@ class Children:
         self.up = anyio.Event()
         self.ended = anyio.Event()
         self._orders = orders
+        self._turns = AcceptTurns(count)
         self._stop = anyio.Event()
         self._short_lives: dict[int, int] = {}
         self._last_words: dict[int, str] = {}
@@ -116,7 +118,7 @@ class Children:
     async def _live(self, index: int) -> str:
         """One life; how it ended."""
         try:
-            child = await Child.start(index)
+            child = await Child.start(index, self._turns.descriptor)
         except OSError as error:
             return f"cannot be started: {error}"
         self.alive[index] = child
@@ -129,6 +131,7 @@ class Children:
         finally:
             child.kill()
             child.channel.close()
+            self._turns.absent(index)
             del self.alive[index]
             if child.latest is not None:
                 gone = ended(child.latest)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 END_S: Final = 3.0
 """Beyond `shutdown_timeout`, for the last lines of the logs."""
 
+ABANDON_S: Final = 1.0
+"""Who does not hear that nothing comes of a reload forgets it at the next one."""
+
 _logger = logging.getLogger("wsproxy.process")
 
 
@@ -148,7 +151,7 @@ class ControlPlane(Application):
             problems = self._refusals(answers)
             if problems:
                 change.abandon()
-                await self.children.ask_all("abandon")
+                await self.children.ask_all("abandon", timeout_s=ABANDON_S)
                 raise ReloadError("\n".join(problems))
             self.source = self._next_source
             await change.commit()

@@ -1,6 +1,6 @@
 """A data plane process: the whole proxy but for what runs once, on listening sockets that the parent opened.
 
-`python -m wsproxy.supervisor DESCRIPTOR` is started by the parent and told everything over that descriptor. It lives as
+`python -m wsproxy.supervisor CHANNEL TURNS` is started by the parent and told everything over that channel. It lives as
 long as the other end is there: a parent that is gone, even by SIGKILL, leaves nobody behind.
 """
 
@@ -27,12 +27,15 @@ from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import Config, FrontendSettings, GroupSettings
 from wsproxy.config.share import Share, share_config
 from wsproxy.control import ApplicationControl
+from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.own_answers import ErrorPageError
+from wsproxy.frontend.tcp import TcpFrontend
 from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
 from wsproxy.net.descriptors import raise_descriptor_limit
 from wsproxy.net.listen import ListenError
 from wsproxy.net.loop import has_uvloop
 from wsproxy.net.tls import TlsError
+from wsproxy.net.turns import AcceptTurn, AcceptTurns
 from wsproxy.observe.logs import set_up_logging
 from wsproxy.reload import Reload, ReloadError
 from wsproxy.supervisor.channel import Body, Channel, RefusedError
@@ -52,8 +55,9 @@ _logger = logging.getLogger("wsproxy.process")
 class DataPlane(Application):
     """The application of one of several processes."""
 
-    def __init__(self, config: Config, share: Share, sticky_secret: bytes) -> None:
+    def __init__(self, config: Config, share: Share, sticky_secret: bytes, turn: AcceptTurn) -> None:
         self.share = share
+        self._turn = turn
         self.states: tuple[GroupState, ...] = ()
         self.given: dict[str, list[socket.socket]] = {}
         super().__init__(share_config(config, share), sticky_secret=sticky_secret)
@@ -68,6 +72,11 @@ class DataPlane(Application):
         if sockets is None:
             raise ListenError(f"no socket came for {settings.host}:{settings.port}")
         return sockets
+
+    def start_frontend(self, frontend: Frontend | TcpFrontend, sockets: list[socket.socket]) -> None:
+        """Accept on listening sockets, in turn with the other processes."""
+        frontend.turn = self._turn
+        super().start_frontend(frontend, sockets)
 
     async def come_up(self) -> None:
         """Take over what the parent knows of the servers."""
@@ -84,6 +93,7 @@ class DataPlane(Application):
     async def say_goodbye(self, next_signal: Callable[[], Awaitable[object]]) -> None:  # noqa: ARG002
         """Be no longer ready; the parent has waited for `drain_delay`."""
         self.ready = False
+        self._turn.close()
 
     def say(self, message: str, *arguments: object) -> None:
         """The parent speaks for all processes."""
@@ -118,8 +128,9 @@ class StopOrders:
 class DataPlaneProcess:
     """Does what the parent says."""
 
-    def __init__(self, channel: Channel, tasks: TaskGroup) -> None:
+    def __init__(self, channel: Channel, turns: int, tasks: TaskGroup) -> None:
         self._channel = channel
+        self._turns = turns
         self._tasks = tasks
         self._orders = StopOrders()
         self._app: DataPlane | None = None
@@ -179,7 +190,8 @@ class DataPlaneProcess:
         config = shaped(Source, body["source"]).load()
         set_up_logging(config.log.level, config.log.format)
         try:
-            self._app = DataPlane(config, share, bytes.fromhex(body["secret"]))
+            turn = AcceptTurns(share.count, self._turns).of(share.index)
+            self._app = DataPlane(config, share, bytes.fromhex(body["secret"]), turn)
         except (TlsError, ErrorPageError, OSError) as error:
             raise RefusedError(str(error)) from None
         self._app.given = _by_name(body["listeners"], sockets)
@@ -278,11 +290,11 @@ def _by_name(names: list[str], sockets: list[socket.socket]) -> dict[str, list[s
     return found
 
 
-async def _live(descriptor: int) -> None:
+async def _live(descriptor: int, turns: int) -> None:
     channel = Channel(socket.socket(fileno=descriptor))
     try:
         async with anyio.create_task_group() as tasks:
-            await DataPlaneProcess(channel, tasks).run()
+            await DataPlaneProcess(channel, turns, tasks).run()
     finally:
         channel.close()
 
@@ -297,14 +309,15 @@ def _outlive_no_parent(descriptor: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run a data plane process over the descriptor that the only argument names."""
-    descriptor = int(arguments[0])
+    """Run a data plane process; the arguments name the descriptors of its channel and of the accept turns."""
+    descriptor, turns = map(int, arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # a terminal or a service manager may tell every process: the parent acts
     os.set_inheritable(descriptor, False)
+    os.set_inheritable(turns, False)
     threading.Thread(target=_outlive_no_parent, args=(descriptor,), name="parent", daemon=True).start()
     raise_descriptor_limit()
     keep_buffers_mapped()
     collect_seldom()
-    anyio.run(_live, descriptor, backend="asyncio", backend_options={"use_uvloop": has_uvloop()})
+    anyio.run(_live, descriptor, turns, backend="asyncio", backend_options={"use_uvloop": has_uvloop()})
     return 0
