@@ -40,7 +40,7 @@ LAYERS: Final = (
 
 SHAPES: Final = {
     *("wsproxy", "wsproxy.errors", "wsproxy.http.messages"),
-    *("wsproxy.config.model", "wsproxy.config.content_settings"),
+    *("wsproxy.config.model", "wsproxy.config.content_settings", "wsproxy.config.watch_settings"),
 }
 """What everyone may know: frozen settings, message heads, failures."""
 

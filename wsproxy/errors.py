@@ -40,11 +40,14 @@ class Failure:
     detail: str = ""  # for the log
     retry_after_s: int | None = None  # what Retry-After says
     fields: bytes = b""  # more lines for the answer
+    is_answer: bool = False  # the backend's own, which nobody was given
 
     @property
     def is_of_connection(self) -> bool:
         """The backend could not be reached, or was lost before it answered: what a probe would meet as well."""
-        return self.retry is Retry.ELSEWHERE or (self.retry is Retry.IF_SAFE and self.status == 502)
+        return self.retry is Retry.ELSEWHERE or (
+            self.retry is Retry.IF_SAFE and self.status == 502 and not self.is_answer
+        )
 
 
 CLIENT_LEFT = Failure(Side.CLIENT, 499, "the client closed the connection")
@@ -76,6 +79,12 @@ def connect_failed(detail: str, timed_out: bool) -> Failure:
 def bad_answer(detail: str) -> Failure:
     """The backend answered what is no HTTP, or stopped inside its answer."""
     return Failure(Side.UPSTREAM, 502, "the backend sent an invalid answer", Retry.NEVER, detail)
+
+
+def refused_answer(status: int) -> Failure:
+    """The backend answered with an error that another one may make up for."""
+    message = "the backend answered with an error"
+    return Failure(Side.UPSTREAM, status, message, Retry.IF_SAFE, f"it answered {status}", is_answer=True)
 
 
 def closed_early(reused: bool) -> Failure:

@@ -8,7 +8,7 @@ from tests.backend.test_pool import done, in_loop
 from tests.fakes import ANSWER, Client, settle, until
 from tests.integration.harness import logged
 from wsproxy.backend.circuit import CircuitBreaker
-from wsproxy.config.model import BreakerSettings, WatchSettings
+from wsproxy.config.watch_settings import BreakerSettings, WatchSettings
 from wsproxy.errors import NO_BACKEND
 
 

@@ -6,7 +6,7 @@ from tests.backend.test_group import Running, names, run
 from tests.backend.test_pool import done, in_loop
 from tests.fakes import ANSWER, Client, make_server, settle, until
 from tests.integration.harness import logged
-from wsproxy.config.model import OutlierSettings, WatchSettings
+from wsproxy.config.watch_settings import OutlierSettings, WatchSettings
 
 STRICT = WatchSettings(outlier=OutlierSettings(failures=2, time_s=3600.0))
 BAD = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"

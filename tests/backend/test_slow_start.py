@@ -7,7 +7,7 @@ from tests.backend.test_pool import in_loop
 from tests.fakes import make_server, sweep
 from wsproxy.backend.backend import Backend
 from wsproxy.balancing.slow_start import PARTS
-from wsproxy.config.model import WatchSettings
+from wsproxy.config.watch_settings import WatchSettings
 
 SLOW = WatchSettings(slow_start_s=30.0)
 

@@ -14,7 +14,8 @@ from wsproxy.backend.connection import UpstreamConnection
 from wsproxy.backend.guard import Guard
 from wsproxy.backend.totals import PoolTotals
 from wsproxy.backend.worker import Authority, Worker
-from wsproxy.config.model import RouteSettings, WatchSettings
+from wsproxy.config.model import RouteSettings
+from wsproxy.config.watch_settings import WatchSettings
 from wsproxy.errors import BODY_TOO_LARGE, INTERNAL, Failure, Retry
 from wsproxy.exchange import BodyError, Exchange
 from wsproxy.http.messages import CHUNKED

@@ -7,7 +7,7 @@ import pytest
 from tests.config.test_crosscheck import problems
 from wsproxy.config.build import load
 from wsproxy.config.failing import SHARE, STATUSES
-from wsproxy.config.model import BreakerSettings, OutlierSettings, WatchSettings
+from wsproxy.config.watch_settings import BreakerSettings, OutlierSettings, WatchSettings
 
 _INI = "[frontend]\nport = 1\n[http]\nserver1 = a:1\n"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsproxy.config.model import BreakerSettings
+from wsproxy.config.watch_settings import BreakerSettings
 from wsproxy.protection.breaker import BreakerState, Circuit
 
 CLOSED, OPEN, HALF_OPEN = Circuit.CLOSED, Circuit.OPEN, Circuit.HALF_OPEN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsproxy.config.model import OutlierSettings
+from wsproxy.config.watch_settings import OutlierSettings
 from wsproxy.protection.outlier import LEAST_ATTEMPTS, LONGEST, WINDOW_S, OutlierState, may_eject
 
 SETTINGS = OutlierSettings(failures=5, rate=0.5, time_s=30.0)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from time import perf_counter
 
-from wsproxy.config.model import BreakerSettings
+from wsproxy.config.watch_settings import BreakerSettings
 from wsproxy.protection.breaker import BreakerState, Circuit
 
 _logger = logging.getLogger("wsproxy.health")

@@ -20,7 +20,8 @@ from wsproxy.backend.healthy import HealthyServers
 from wsproxy.balancing.named_sessions import NamedSessions
 from wsproxy.balancing.policy import Policy
 from wsproxy.balancing.slow_start import step_s
-from wsproxy.config.model import ServerSettings, WatchSettings
+from wsproxy.config.model import ServerSettings
+from wsproxy.config.watch_settings import WatchSettings
 from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT, UNREACHABLE
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
@@ -251,6 +252,11 @@ class Group:
         others = [backend for backend in there if backend.guard is not guard]
         well = sum(backend.may_be_chosen and backend.guard.is_well for backend in others)
         return may_eject(len(there), sum(backend.guard.ejected for backend in others), well)
+
+    def has_others(self, guard: Guard, tried: Sequence[str]) -> bool:
+        """Whether a request that has been at this one and the `tried` could go to yet another."""
+        others = (backend for backend in self.backends.values() if backend.guard is not guard)
+        return any(backend.may_be_chosen and backend.name not in tried for backend in others)
 
     def guard_changed(self, guard: Guard) -> None:
         """One is taken out, or comes back."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Protocol
 
 from wsproxy.backend.circuit import CircuitBreaker
 from wsproxy.balancing.latency import LatencyState
-from wsproxy.config.model import BreakerSettings, WatchSettings
+from wsproxy.config.watch_settings import BreakerSettings, WatchSettings
 from wsproxy.errors import Failure, Retry, Side
 from wsproxy.exchange import Exchange
 from wsproxy.protection.outlier import OutlierState
@@ -25,6 +26,10 @@ class GuardHome(Protocol):
 
     def may_eject(self, guard: Guard) -> bool:
         """Whether the others can do without this backend for a while."""
+        ...
+
+    def has_others(self, guard: Guard, tried: Sequence[str]) -> bool:
+        """Whether there are others that may be chosen and were not tried."""
         ...
 
     def guard_changed(self, guard: Guard) -> None:
@@ -134,13 +139,21 @@ class Guard:
         if self._home is not None:
             self._home.guard_changed(self)
 
-    # What workers tell.
+    # What workers ask and tell.
+
+    def has_others(self, tried: Sequence[str]) -> bool:
+        """Whether a request could go to another backend that it has not been at."""
+        return self._home is not None and self._home.has_others(self, tried)
 
     def answered(self, exchange: Exchange, since: float) -> None:
         """An attempt that was watched from the beginning (perf_counter) has ended with an answer, good or bad."""
         now = perf_counter()
         seconds = (exchange.first_byte_at or now) - since  # the rest is up to what was asked for, and to the client
-        is_bad = exchange.response is not None and self._is_bad(exchange.response.status)
+        self._judge(200 if exchange.response is None else exchange.response.status, seconds, since)
+
+    def _judge(self, status: int, seconds: float, since: float) -> None:
+        now = perf_counter()
+        is_bad = self._is_bad(status)
         if self.latency is not None:
             self.latency.failed(seconds, now) if is_bad else self.latency.answered(seconds, now)
         if not is_bad:
@@ -167,6 +180,10 @@ class Guard:
         if failure.side is not Side.UPSTREAM or failure.retry is Retry.FRESH:  # to end an idle connection is no failure
             if self.breaker is not None:
                 self.breaker.state.take_back(since)
+            return
+        if failure.is_answer:  # `saw_status` has counted it
+            if since:
+                self._judge(failure.status, perf_counter() - since, since)
             return
         if self.latency is not None and since:
             now = perf_counter()

@@ -31,6 +31,7 @@ from wsproxy.errors import (
     closed_early,
     connect_failed,
     no_answer,
+    refused_answer,
 )
 from wsproxy.exchange import BODY, CONNECT, HEAD, BodyError, Exchange
 from wsproxy.http.codec import encode_request, encode_response, with_host
@@ -242,8 +243,8 @@ class Worker:
                 if response.status == 101:
                     self._detach(connection, exchange, response)
                     return None
-                if response.status >= 500:
-                    self._home.guard.saw_status(response.status, self._home.exchanges)
+                if response.status >= 500 and (failure := self._refused(response.status, exchange)) is not None:
+                    return failure
             if stages is not None:
                 stages.enter(BODY)
             if upload is not None and not upload.done and _ends_early(response, upload, connection):
@@ -275,6 +276,13 @@ class Worker:
                 connection.was_ended_at_once()
             self._drop()
         return None
+
+    def _refused(self, status: int, exchange: Exchange) -> Failure | None:
+        """What an error answer says of its server, and a failure if another one is asked instead of passing it on."""
+        guard, route = self._home.guard, exchange.route
+        guard.saw_status(status, self._home.exchanges)
+        may_try = status in route.retry_statuses and len(exchange.tried) < route.retries and is_safe(exchange)
+        return refused_answer(status) if may_try and guard.has_others(exchange.tried) else None
 
     def _detach(self, connection: UpstreamConnection, exchange: Exchange, response: ResponseHead) -> None:
         """The connection has become a WebSocket: it is no longer the pool's."""

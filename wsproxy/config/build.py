@@ -18,7 +18,6 @@ from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
     Address,
     AdminSettings,
-    BreakerSettings,
     CertificateSettings,
     Config,
     ErrorPageSettings,
@@ -27,11 +26,9 @@ from wsproxy.config.model import (
     HealthSettings,
     LogSettings,
     ManagedSettings,
-    OutlierSettings,
     RouteSettings,
     ServerSettings,
     TcpSettings,
-    WatchSettings,
     WebSocketSettings,
 )
 from wsproxy.config.pages import media_type
@@ -58,6 +55,7 @@ from wsproxy.config.schema import (
     WEBSOCKET,
 )
 from wsproxy.config.sections import ParsedSection
+from wsproxy.config.watch_settings import BreakerSettings, OutlierSettings, WatchSettings
 
 
 def load(text: str | bytes, source: str, environment: Mapping[str, str], directory: str) -> Config:

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from wsproxy.config.content_settings import CompressionSettings, StaticSettings
+from wsproxy.config.watch_settings import WatchSettings
 
 IPNetwork = IPv4Network | IPv6Network
 RouteKind = Literal["http", "websocket"]
@@ -79,39 +80,6 @@ class ManagedSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class OutlierSettings:
-    """Which failures of requests take a server out, and for how long at first."""
-
-    failures: int = 5  # in a row
-    rate: float | None = 0.5  # of all, within ten seconds
-    time_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerSettings:
-    """When a server's circuit breaker opens, for how long, and how many requests then try the server."""
-
-    failures: int = 5  # in a row
-    open_s: float = 30.0
-    trials: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class WatchSettings:
-    """What a group makes of how its servers answer, besides what probes say.
-
-    slow_start_s: in which the share of a new or recovered server grows. timed: a route goes by how long answers take.
-    bad_statuses: of answers that are failures.
-    """
-
-    slow_start_s: float | None = None
-    bad_statuses: tuple[int, ...] = (502, 503, 504)
-    outlier: OutlierSettings | None = OutlierSettings()
-    breaker: BreakerSettings | None = None
-    timed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class GroupSettings:
     """The backends that routes choose among; a route that lists its own servers owns a group of the same name."""
 
@@ -119,7 +87,7 @@ class GroupSettings:
     servers: tuple[ServerSettings, ...] = ()
     template: ServerSettings | None = None  # a managed server's pool; its name and address are filled in
     health: HealthSettings = HealthSettings()
-    watch: WatchSettings = WatchSettings()
+    watch: WatchSettings = field(default_factory=WatchSettings)
     managed: ManagedSettings | None = None
 
 
@@ -328,6 +296,7 @@ class RouteSettings:
     body_timeout_s: float = 60.0  # silence inside an upstream body
     request_timeout_s: float | None = None
     retries: int = 1
+    retry_statuses: tuple[int, ...] = ()  # of answers that are failures another server may make up for
     pass_trailers: bool = False
     preserve_host: bool = False
     rate_limit: RateLimitSettings = RateLimitSettings()

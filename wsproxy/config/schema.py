@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from wsproxy.config import model
+from wsproxy.config import model, watch_settings
 from wsproxy.config.access_format import ACCESS_FORMAT
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.admin_token import TOKEN
@@ -109,6 +109,7 @@ ROUTE: Final = Table(
         Key("response_timeout", DURATION, "60s", "time to the first byte of the answer"),
         Key("request_timeout", DURATION, None, "time a whole exchange may take; a WebSocket's handshake"),
         Key("retries", integer(0, 10), "1", "attempts on other servers after a failure that allows it"),
+        Key("retry_status", STATUSES, "none", "answers that are such failures", field="retry_statuses"),
         Key("pass_trailers", BOOLEAN, "no", "forward trailer fields of chunked messages, both ways"),
         Key("preserve_host", BOOLEAN, "no", "servers written as a URL get the client's Host too"),
         Key("cache", BOOLEAN, "no", "keep answers in the cache", LATER),
@@ -195,7 +196,7 @@ HEALTH: Final = Table(
 )
 
 WATCH: Final = Table(
-    model.WatchSettings,
+    watch_settings.WatchSettings,
     (
         Key("slow_start", DURATION, None, "time in which the share of a new or recovered server grows to its weight"),
         Key("outlier_status", STATUSES, "502 503 504", "answers that are failures", field="bad_statuses"),
@@ -203,7 +204,7 @@ WATCH: Final = Table(
 )
 
 OUTLIER: Final = Table(
-    model.OutlierSettings,
+    watch_settings.OutlierSettings,
     (
         Key("outlier", BOOLEAN, "yes", "take a server out for a while when requests fail; no with breaker", field=""),
         Key("outlier_failures", _COUNT, "5", "failures in a row that take it out", field="failures"),
@@ -213,7 +214,7 @@ OUTLIER: Final = Table(
 )
 
 BREAKER: Final = Table(
-    model.BreakerSettings,
+    watch_settings.BreakerSettings,
     (
         Key("breaker", BOOLEAN, "no", "ask a server that keeps failing no more, even if it is the last", field=""),
         Key("breaker_failures", _COUNT, "5", "failures in a row that open the breaker", field="failures"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from wsproxy.config.model import BreakerSettings
+from wsproxy.config.watch_settings import BreakerSettings
 
 
 class Circuit(Enum):

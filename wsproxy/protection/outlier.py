@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from wsproxy.config.model import OutlierSettings
+from wsproxy.config.watch_settings import OutlierSettings
 
 WINDOW_S: Final = 10.0
 """Over which the rate of failures is counted: some seconds of trouble show, and an hour without does not hide it."""
