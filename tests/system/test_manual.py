@@ -75,6 +75,7 @@ async def shell(command: str, directory: Path, typed: bytes = b"", answer: bytes
     with anyio.fail_after(LIMIT_S):
         process.stdin.write(typed)
         out = await process.stdout.readuntil(answer) if answer else b""
+        process.stdin.close()
         rest, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, (out + rest).decode()
