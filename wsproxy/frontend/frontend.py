@@ -172,7 +172,7 @@ class Frontend:
                 raise https_required(head, self.https_port)
             allowed = b", ".join(self.http_routes.methods(head.authority, path, head.fields))
             if allowed:
-                raise MalformedRequestError(405, "not with this method", b"Allow: %b\r\n" % allowed)
+                raise MalformedRequestError(405, "no route for this method", b"Allow: %b\r\n" % allowed)
             raise MalformedRequestError(404, "no route for this request")
         return route
 

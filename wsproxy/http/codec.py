@@ -21,6 +21,7 @@ from wsproxy.http.messages import (
     RequestHead,
     ResponseHead,
     field_values,
+    remover,
 )
 from wsproxy.http.via import via_line
 
@@ -31,7 +32,7 @@ REQUEST_LINE_REST: Final = 64
 UPGRADE_LINES: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 _starts_as_request: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]").match
-_host_line: Final = re.compile(rb"(?im)^host: [^\r]*\r\n")
+_without_host: Final = remover((b"host",))
 
 
 def read_request_head(buffer: bytes, limits: HeadLimits) -> tuple[RequestHead, int] | None:
@@ -110,7 +111,7 @@ def with_trailer(encoded: bytes, names: bytes) -> bytes:
 
 def with_host(head: RequestHead, authority: bytes) -> None:
     """Make `authority` the Host that the upstream sees; `head.authority` stays what the client asked for."""
-    head.fields = b"Host: %b\r\n%b" % (authority, _host_line.sub(b"", head.fields))
+    head.fields = b"Host: %b\r\n%b" % (authority, _without_host(head.fields))
 
 
 def with_via(head: ResponseHead, name: bytes) -> ResponseHead:

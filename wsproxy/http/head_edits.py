@@ -6,18 +6,22 @@ head may be remembered by its connection, so what is changed is a copy.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import copy
 from typing import Final
 
 from wsproxy.config.model import HeaderSetting, RouteSettings
 from wsproxy.http.codec import with_host
-from wsproxy.http.messages import RequestHead, ResponseHead, field_values
+from wsproxy.http.headers import CLAIMS
+from wsproxy.http.messages import RequestHead, ResponseHead, field_values, remover
 from wsproxy.http.variables import Render, Variables, render_field, without_prefix
 
 PREFIX_FIELD: Final = "X-Forwarded-Prefix"
 """Tells a server which part of the path was taken off, as Traefik and the frameworks behind it have it."""
+
+
+_IDENTITY: Final = {name.decode("ascii") for name in CLAIMS} | {"via"}
+"""What the lines that tell of the client may hold."""
 
 
 class RequestEdits:
@@ -34,7 +38,8 @@ class RequestEdits:
         if self._prefix and PREFIX_FIELD.lower() not in taken:
             taken.add(PREFIX_FIELD.lower())
             self._fixed = f"{PREFIX_FIELD}: {self._prefix.rstrip('/')}\r\n".encode("ascii")
-        self._taken = _lines_of(taken)
+        self._taken = _remover(taken)
+        self._taken_of_identity = _remover(taken & _IDENTITY)
 
     @staticmethod
     def are_needed(settings: RouteSettings) -> bool:
@@ -50,8 +55,9 @@ class RequestEdits:
         if self._prefix:
             sent.target = without_prefix(head.target, self._prefix)
         if self._taken is not None:
-            sent.fields = self._taken.sub(b"", sent.fields)
-            identity = self._taken.sub(b"", identity)
+            sent.fields = self._taken(sent.fields)
+        if self._taken_of_identity is not None:
+            identity = self._taken_of_identity(identity)
         sent.fields += self._fixed
         for name, render in self._set:
             if value := render(variables):
@@ -66,7 +72,7 @@ class ResponseEdits:
     """What clients get instead of a final answer's own head: some fields less, then some more."""
 
     def __init__(self, settings: RouteSettings) -> None:
-        self._taken = _lines_of(settings.remove_headers)
+        self._taken = _remover(settings.remove_headers)
         self._added = _rendering(settings.add_headers)
         touched = {*settings.remove_headers, *(header.name.lower() for header in settings.add_headers)}
         self._touches_date = "date" in touched
@@ -80,7 +86,7 @@ class ResponseEdits:
         """A copy; a field whose value turns out empty is not added."""
         shown = copy(head)
         if self._taken is not None:
-            shown.fields = self._taken.sub(b"", shown.fields)
+            shown.fields = self._taken(shown.fields)
         for name, render in self._added:
             if value := render(variables):
                 shown.fields += b"%b: %b\r\n" % (name, value)
@@ -98,7 +104,7 @@ def _rendering(headers: Iterable[HeaderSetting]) -> list[tuple[bytes, Render]]:
     return [(header.name.encode("ascii"), render_field(header.value)) for header in headers]
 
 
-def _lines_of(names: Iterable[str]) -> re.Pattern[bytes] | None:
-    """All lines of fields with these names, in any case."""
-    escaped = [re.escape(name.encode("ascii")) for name in sorted(names)]
-    return re.compile(rb"(?im)^(?:%b): [^\r]*\r\n" % b"|".join(escaped)) if escaped else None
+def _remover(names: Iterable[str]) -> Callable[[bytes], bytes] | None:
+    """What takes all lines of fields with these names away, where there are names."""
+    wanted = [name.encode("ascii") for name in sorted(names)]
+    return remover(wanted) if wanted else None

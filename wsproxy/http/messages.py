@@ -8,6 +8,7 @@ moved, not rebuilt, which is most of the difference between 3 and 18 microsecond
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -18,17 +19,28 @@ UNTIL_CLOSE: Final = -2
 """`length` of a response body that ends with the connection (RFC 9112 section 6.3, rule 8)."""
 
 
+# A pattern that begins with a line's end is searched for with memchr: 0.4 us where `(?m)^` takes 1.7.
 @lru_cache(maxsize=256)  # names come from our own code and from the configuration, never from a message
 def _finder(name: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"(?im)^" + re.escape(name) + rb": ([^\r]*)\r")
+    return re.compile(rb"\n(?i:%b): ([^\r]*)\r" % re.escape(name))
 
 
 def field_values(fields: bytes, name: bytes) -> list[bytes]:
     """All values of a field in a canonical block, in order; `name` in any case."""
-    return _finder(name.lower()).findall(fields)
+    return _finder(name.lower()).findall(b"\n" + fields)
 
 
-_date_line: Final = re.compile(rb"(?im)^date: ").search
+def remover(names: Iterable[bytes]) -> Callable[[bytes], bytes]:
+    """What takes all lines with these names, in any case, out of a canonical block; there has to be one name."""
+    pattern = re.compile(rb"\n(?i:%b): [^\r]*\r" % b"|".join(re.escape(name) for name in names))
+
+    def remove(fields: bytes) -> bytes:
+        return pattern.sub(b"", b"\n" + fields)[1:]
+
+    return remove
+
+
+_date_line: Final = re.compile(rb"\n(?i:date): ").search
 
 
 class RequestHead:
@@ -88,6 +100,23 @@ class RequestHead:
         self.trailer = trailer
         self.max_forwards = max_forwards
 
+    def __copy__(self) -> RequestHead:
+        """For `copy`, which takes five times as long without it (2.5 us)."""
+        return RequestHead(
+            self.method,
+            self.target,
+            self.minor_version,
+            self.authority,
+            self.fields,
+            self.length,
+            self.keep_alive,
+            self.expect_continue,
+            self.upgrade,
+            self.claims,
+            self.trailer,
+            self.max_forwards,
+        )
+
     def __eq__(self, other: object) -> bool:
         """Equal when every part is (for tests)."""
         return isinstance(other, RequestHead) and all(getattr(self, n) == getattr(other, n) for n in self.__slots__)
@@ -137,7 +166,7 @@ class ResponseHead:
     ) -> None:
         self.status = status
         self.reason = reason
-        self.has_date = _date_line(fields) is not None if has_date is None else has_date
+        self.has_date = _date_line(b"\n" + fields) is not None if has_date is None else has_date
         self.minor_version = minor_version
         self.fields = fields
         self.length = length
@@ -145,6 +174,21 @@ class ResponseHead:
         self.keep_alive_timeout_s = keep_alive_timeout_s
         self.upgrade = upgrade
         self.trailer = trailer
+
+    def __copy__(self) -> ResponseHead:
+        """As above."""
+        return ResponseHead(
+            self.status,
+            self.reason,
+            self.minor_version,
+            self.fields,
+            self.length,
+            self.keep_alive,
+            self.keep_alive_timeout_s,
+            self.upgrade,
+            self.trailer,
+            self.has_date,
+        )
 
     def __eq__(self, other: object) -> bool:
         """Equal when every part is (for tests)."""

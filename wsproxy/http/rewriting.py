@@ -18,6 +18,7 @@ _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 _reference: Final = re.compile(rb"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]*)(.*)").fullmatch
 _refresh: Final = re.compile(rb"(?is)(\s*[0-9.]+\s*[;,]\s*(?:url\s*=\s*)?)([\"']?)(.*?)(\2\s*)").fullmatch
 _cookie_attribute: Final = re.compile(rb"(?i);[ \t]*(domain|path)[ \t]*=[ \t]*([^;]*)")
+_may_hold_urls: Final = re.compile(rb"\n(?i:location|content-location|refresh|set-cookie): ").search
 _redirect_line: Final = re.compile(rb"(?im)^(location|content-location|refresh): ([^\r]*)\r\n")
 _cookie_line: Final = re.compile(rb"(?im)^(set-cookie): ([^\r]*)\r\n")
 
@@ -110,7 +111,7 @@ def with_own_cookies(head: ResponseHead, urls: OwnUrls) -> bytes:
 
 def may_hold_urls(head: ResponseHead) -> bool:
     """Whether there is anything to rewrite at all."""
-    return _redirect_line.search(head.fields) is not None or _cookie_line.search(head.fields) is not None
+    return _may_hold_urls(b"\n" + head.fields) is not None
 
 
 def _plain(scheme: bytes, authority: bytes) -> bytes:
