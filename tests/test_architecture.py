@@ -26,6 +26,7 @@ LAYERS: Final = (
     {"health", "discovery", "managed", "cache", "limiting", "static"},
     {"frontend"},
     {"admin"},
+    {"guards"},
     {"running", "routes", "check", "logbook"},
     {"reload"},
     {"figures", "taps"},
@@ -41,6 +42,7 @@ LAYERS: Final = (
 SHAPES: Final = {
     *("wsproxy", "wsproxy.errors", "wsproxy.http.messages"),
     *("wsproxy.config.model", "wsproxy.config.content_settings", "wsproxy.config.watch_settings"),
+    "wsproxy.config.budget_settings",
 }
 """What everyone may know: frozen settings, message heads, failures."""
 

@@ -20,7 +20,7 @@ class Holder:
 class Body:
     replayable = False
     complete = drained = False
-    read_bytes = 0
+    read_bytes = kept_bytes = 0
     trailers = b""
     rewound = 0
 

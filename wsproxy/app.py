@@ -31,7 +31,7 @@ from wsproxy.config.model import (
 )
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.tcp import TcpFrontend
-from wsproxy.limiting.gates import Gates
+from wsproxy.guards import Guards
 from wsproxy.logbook import Logbook
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.listen import ListenError, open_sockets
@@ -82,9 +82,9 @@ class Application:
         self.rng = random.Random()
         self.sticky_secret = sticky_secret or secrets.token_bytes(32)
         self.logbook = Logbook(config.log)
-        self.gates = Gates()
+        self.guards = Guards(self, config.overload)
         self.groups = {settings.name: self.make_group(settings) for settings in config.groups}
-        self.route_maker = RouteMaker(self.groups, self.deadlines, self.rng, self.gates, self.sticky_secret)
+        self.route_maker = RouteMaker(self.groups, self.deadlines, self.rng, self.guards, self.sticky_secret)
         drain_s = self.shutdown_timeout_s / 2
         self.routes = {settings.name: self.route_maker.make(settings, drain_s) for settings in config.routes}
         self.frontend_by_name = {settings.name: self.make_frontend(settings) for settings in config.frontends}
@@ -197,7 +197,7 @@ class Application:
             self._services.start_soon(self.deadlines.run)
             self._services.start_soon(self._manager.run)
             self.logbook.start(self._services)
-            self._services.start_soon(self.gates.run)
+            self._services.start_soon(self.guards.run)
             self._services.start_soon(self.administration.run)
             for running in self.groups.values():
                 self._services.start_soon(running.run)

@@ -35,6 +35,7 @@ class RequestBody(Protocol):
     drained: the client's stream stands behind the body.
     replayable: nothing was read yet, or all that was read is still kept.
     read_bytes: how much of it the client has sent so far, without chunk framing.
+    kept_bytes: how much is kept for replay.
     trailers: once it is complete, the trailer fields that came behind it, as a canonical block.
     """
 
@@ -52,6 +53,9 @@ class RequestBody(Protocol):
 
     @property
     def read_bytes(self) -> int: ...
+
+    @property
+    def kept_bytes(self) -> int: ...
 
     def take_buffered(self) -> bytes:
         """What of the body is there already, maybe b"". Never waits. Raises BodyError."""

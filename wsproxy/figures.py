@@ -30,6 +30,7 @@ from wsproxy.observe.snapshot import (
     FrontendFigures,
     GroupFigures,
     HealthFigures,
+    OverloadFigures,
     Phase,
     PoolFigures,
     RateLimitFigures,
@@ -45,6 +46,7 @@ from wsproxy.running import RunningGroup
 if TYPE_CHECKING:
     from wsproxy.app import Application
     from wsproxy.backend.pool import WorkerPool
+    from wsproxy.frontend.overload import Overload
     from wsproxy.limiting.gate import RouteGate
     from wsproxy.observe.process import LoopLag
     from wsproxy.ws.frames import FrameScanner
@@ -70,6 +72,7 @@ class Figures:
             routes=tuple(_route(route) for route in app.routes.values()),
             groups=tuple(_group(running) for running in app.groups.values()),
             reloads=self.reloads,
+            overload=_overload(app.guards.overload),
             tcp=tuple(_tcp(frontend) for frontend in app.tcp_by_name.values()),
             processes=(process_figures(self.started_at, self._lag.longest_s, app.logbook.access_lost),),
         )
@@ -249,8 +252,14 @@ def _route(route: Route) -> RouteFigures:
         answered=tuple(route.totals.answered()),
         retries=route.totals.retries,
         websockets=None if route.relays is None else _websockets(route.relays),
-        rate_limit=None if route.gate is None else _rate_limit(route.gate),
+        rate_limit=None if route.gate is None or route.gate.limits is None else _rate_limit(route.gate.limits),
     )
+
+
+def _overload(overload: Overload) -> OverloadFigures | None:
+    if not overload.is_on:
+        return None
+    return OverloadFigures(overload.buffered_bytes, overload.handshakes, dict(overload.refused), overload.closed)
 
 
 def _rate_limit(gate: RouteGate) -> RateLimitFigures:

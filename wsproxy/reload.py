@@ -151,16 +151,19 @@ class Reload:
 
     def _change_routes(self) -> None:
         app = self._app
+        app.guards.use(self._new.overload)
         before, app.routes = app.routes, {}
         for settings in self._new.routes:
             route = before.pop(settings.name, None)
             group = app.route_maker.group_of(settings)
             if route is None or route.group is not group:
-                if route is not None:
-                    before[settings.name] = route
-                route = app.route_maker.make(settings, app.shutdown_timeout_s / 2)
+                old, route = route, app.route_maker.make(settings, app.shutdown_timeout_s / 2)
+                if old is not None:
+                    before[settings.name] = old
+                    route.gate = old.gate  # with what it has counted
             elif route.settings != settings:
                 app.route_maker.change(route, settings)
+            app.guards.guard(route)
             app.routes[settings.name] = route
         for route in before.values():
             self._let_go(route)

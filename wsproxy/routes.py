@@ -18,7 +18,7 @@ from wsproxy.frontend.compression import Compression
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.route_edits import answer_edits, preparation
-from wsproxy.limiting.gates import Gates
+from wsproxy.guards import Guards
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.static.reading import make_threads
 from wsproxy.static.site import StaticSite
@@ -35,13 +35,13 @@ class RouteMaker:
         groups: Mapping[str, RunningGroup],
         deadlines: Deadlines,
         rng: random.Random,
-        gates: Gates,
+        guards: Guards,
         secret: bytes,
     ) -> None:
         self._groups = groups
         self._deadlines = deadlines
         self._rng = rng
-        self._gates = gates
+        self._guards = guards
         self._secret = secret
         self._nobody = Group("", (), deadlines)
         self._file_threads = make_threads()
@@ -76,7 +76,7 @@ class RouteMaker:
         settings = route.settings
         route.edit(preparation(settings), answer_edits(settings, route.group))
         route.bind_clients(self._affinity(settings))
-        route.gate = self._gates.gate(settings, route.gate)
+        self._guards.guard(route)
         if settings.compression is not None:
             route.edits += (Compression(settings.compression),)  # last: it goes by what all others have said
         route.handler = fixed_answers.handler(settings, self._deadlines)

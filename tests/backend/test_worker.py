@@ -66,7 +66,7 @@ class Body:
         self.rewound = 0
         self.replayable = True
         self.trailers = b""
-        self.read_bytes = 0
+        self.read_bytes = self.kept_bytes = 0
         self.reading = asyncio.Event()
 
     @property

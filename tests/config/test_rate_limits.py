@@ -26,7 +26,7 @@ def test_without_a_rate_nothing_is_limited() -> None:
 
 
 def test_a_rate_alone_counts_by_address_and_lets_that_many_come_at_once() -> None:
-    assert settings("rate_limit = 100/m").limits == (RateLimit(Rate(100, 60.0), 100, RequestKey("ip")),)
+    assert settings("rate_limit = 100/m").limits == (RateLimit(Rate(100, 60.0), 100, RequestKey("ip"), "ip 100/m"),)
 
 
 def test_several_rates_with_their_bursts_and_keys() -> None:
@@ -40,8 +40,8 @@ rate_limit_entries = 5000
 """
     found = settings(written)
     assert found.limits == (
-        RateLimit(Rate(10, 1.0), 20, RequestKey("header", "x-api-key")),
-        RateLimit(Rate(1000, 3600.0), 5000, RequestKey("route")),
+        RateLimit(Rate(10, 1.0), 20, RequestKey("header", "x-api-key"), "header 10/s"),
+        RateLimit(Rate(1000, 3600.0), 5000, RequestKey("route"), "route 1000/h"),
     )
     assert (found.entries, found.store) == (5000, "memory")
 

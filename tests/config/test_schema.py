@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields
 import pytest
 
 from wsproxy.config import content_keys, schema
+from wsproxy.config.budget_settings import OverloadSettings
 from wsproxy.config.content_settings import CompressionSettings, StaticSettings
 from wsproxy.config.keys import Key, SectionKind, Table
 from wsproxy.config.model import (
@@ -27,6 +28,7 @@ _TABLES = (
     schema.ROUTE,
     HTTP_ROUTE,
     schema.RATE_LIMIT,
+    schema.OVERLOAD,
     schema.WEBSOCKET,
     schema.POOL,
     schema.SERVER,
@@ -44,6 +46,7 @@ _FILLED_BY_BUILD = {
         *("name", "kind", "group", "frontend", "body_timeout_s", "rate_limit", "websocket", "compression", "static"),
     },
     RateLimitSettings: {"limits", "place"},
+    OverloadSettings: set[str](),
     WebSocketSettings: set[str](),
     ServerSettings: {"tls_place"},
     HealthSettings: set[str](),
@@ -99,6 +102,6 @@ def test_how_a_sections_head_is_written() -> None:
 def test_what_is_built() -> None:
     """To make a key available is to remove one word; this list is the other half of that change."""
     available = {kind.name for kind in SECTIONS if kind.available}
-    assert available == {"frontend", "http", "websocket", "group", "static", "log", "admin", "tcp"}
+    assert available == {"frontend", "http", "websocket", "group", "static", "log", "admin", "tcp", "overload"}
     later = {key.name for kind in SECTIONS if kind.available for key in kind.every_key() if not key.available}
     assert {"max_servers", "discover", "cache"} <= later

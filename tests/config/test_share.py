@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from wsproxy.config.budget_settings import OverloadSettings
 from wsproxy.config.build import load
 from wsproxy.config.model import Address, Rate, ServerSettings
 from wsproxy.config.share import Share, effective_total, share_config, share_server
@@ -73,3 +74,14 @@ def test_what_runs_once_is_not_there() -> None:
     part = share_config(load(TEXT, "p.ini", {}, "/"), Share(0, 2))
     assert part.admin is None
     assert all(group.managed is None for group in part.groups)
+
+
+def test_the_budget_of_the_whole_proxy_is_shared_out_but_not_a_delay() -> None:
+    text = (
+        "[overload]\nmax_connections = 101\nmax_handshakes = 10\nmax_buffered = 2m\nmax_lag = 1s\n"
+        "[frontend]\nport = 80\n[http]\nserver1 = a:1\nrate_limit = 10/s\n"
+    )
+    config = load(text, "a.ini", {}, "/")
+    mine = share_config(config, Share(0, 2))
+    assert mine.overload == OverloadSettings(51, 5, 1024**2, 1.0)
+    assert mine.routes[0].rate_limit.limits[0].name == "ip 10/s"

@@ -354,6 +354,13 @@ async def proxy(routes: str, frontend: str = "") -> AsyncIterator[Proxy]:
             tasks.cancel_scope.cancel()
 
 
+async def reload(running: Proxy, routes: str, log: str = "access = off") -> None:
+    """Take over other routes."""
+    text = f"[frontend]\nhost = 127.0.0.1\nport = 0\n[log]\n{log}\n{routes}"
+    running.application._read = lambda: load(text, "test.ini", {}, "/")
+    await running.application.reload()
+
+
 def http_route(*ports: int, lines: str = "", section: str = "http") -> str:
     """A route to servers on loopback, with more lines; its health checks come late unless a line says otherwise."""
     servers = "".join(f"server{number} = 127.0.0.1:{port}\n" for number, port in enumerate(ports, 1))

@@ -18,10 +18,10 @@ from tests.integration.harness import (
     ok,
     proxied,
     proxy,
+    reload,
 )
 from tests.integration.websocket_wire import accept, handshake
 from tests.limiting.redis_server import redis_server
-from wsproxy.config.build import load
 from wsproxy.observe.metrics import render
 
 TWO = "rate_limit = 2/h"
@@ -33,13 +33,6 @@ def metric(running: Proxy, name: str, **labels: str) -> float:
     wanted = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
     (value,) = [line.split()[-1] for line in text.splitlines() if line.startswith(f"wsproxy_{name}{{{wanted}}}")]
     return float(value)
-
-
-async def reload(running: Proxy, routes: str, log: str = "access = off") -> None:
-    """Take over other routes."""
-    text = f"[frontend]\nhost = 127.0.0.1\nport = 0\n[log]\n{log}\n{routes}"
-    running.application._read = lambda: load(text, "test.ini", {}, "/")
-    await running.application.reload()
 
 
 @in_loop

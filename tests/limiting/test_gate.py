@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from wsproxy.config.model import Rate, RateLimit, RateLimitSettings, RequestKey
@@ -21,7 +23,8 @@ def head(target: bytes = b"/", *lines: bytes) -> RequestHead:
 
 
 def gate(*limits: RateLimit) -> RouteGate:
-    return RouteGate("http", RateLimitSettings(limits), None)
+    named = tuple(replace(limit, name=f"{limit.key.source} 2/h") for limit in limits)
+    return RouteGate("http", RateLimitSettings(named), None)
 
 
 def ask(asked: RouteGate, request: RequestHead | None = None, client: str = "192.0.2.1") -> Verdict:
@@ -128,8 +131,3 @@ def test_a_reload_keeps_what_was_counted() -> None:
     asked.use(RateLimitSettings((RateLimit(SLOW, 2, RequestKey("path")),)), None)
     assert passes(asked)
     assert (asked.entries, asked.evicted) == (1, 0)
-
-
-def test_a_gate_of_one_process_among_several_holds_its_share() -> None:
-    asked = RouteGate("http", RateLimitSettings((RateLimit(Rate(8, 3600.0), 8),)), None, share=0.25)
-    assert [passes(asked) for _ in range(3)] == [True, True, False]

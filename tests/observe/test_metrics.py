@@ -20,8 +20,10 @@ from wsproxy.observe.snapshot import (
     FrontendFigures,
     GroupFigures,
     HealthFigures,
+    OverloadFigures,
     PoolFigures,
     ProcessFigures,
+    RateLimitFigures,
     ReloadFigures,
     RouteFigures,
     Snapshot,
@@ -51,6 +53,7 @@ SNAPSHOT = Snapshot(
                 Answered("", 503, durations(5.0), durations(5.0)),
             ),
             retries=2,
+            rate_limit=RateLimitFigures(11, 12, 13, 14),
         ),
         RouteFigures(
             "websocket",
@@ -87,6 +90,7 @@ SNAPSHOT = Snapshot(
         ),
     ),
     reloads=ReloadFigures(2, 1, 10, 3),
+    overload=OverloadFigures(1 << 20, 6, {"bytes": 5}, 4),
     processes=(ProcessFigures(17, 900.0, 1.5, 1 << 20, 12, 1024, 0.003, 8),),
 )
 
@@ -161,6 +165,17 @@ def test_the_whole() -> None:
     assert value("log_lines_dropped_total", pid="17") == 8
     assert value("reloads_total", outcome="refused") == 1
     assert value("reload_sessions_total", fate="drained") == 3
+
+
+def test_limits() -> None:
+    assert value("rate_limit_refused_requests_total", route="http") == 11
+    assert value("rate_limit_unchecked_requests_total", route="http") == 12
+    assert value("rate_limit_entries", route="http") == 13
+    assert value("rate_limit_evictions_total", route="http") == 14
+    assert value("overload_refused_requests_total", excess="bytes") == 5
+    assert value("overload_buffered_bytes") == 1 << 20
+    assert value("overload_handshakes") == 6
+    assert value("overload_closed_websockets_total") == 4
 
 
 def test_both_formats_say_the_same_and_every_name_is_ours() -> None:

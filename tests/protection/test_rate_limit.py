@@ -12,8 +12,8 @@ from wsproxy.protection.rate_limit import FORGOTTEN_AT_ONCE, RateLimitState, add
 TEN_A_SECOND = Rate(10, 1.0)
 
 
-def state(burst: int = 10, rate: Rate = TEN_A_SECOND, entries: int = 1000, share: float = 1.0) -> RateLimitState:
-    return RateLimitState(rate, burst, entries, share)
+def state(burst: int = 10, rate: Rate = TEN_A_SECOND, entries: int = 1000) -> RateLimitState:
+    return RateLimitState(rate, burst, entries)
 
 
 def test_a_full_bucket_gives_its_burst_and_then_one_token_at_a_time() -> None:
@@ -57,29 +57,19 @@ def test_binary_fractions_take_no_token_away(now: float) -> None:
     gaps=st.lists(st.floats(0, 3), min_size=1, max_size=200),
     burst=st.integers(1, 20),
     amount=st.integers(1, 50),
-    share=st.sampled_from([1.0, 0.5, 0.25]),
 )
 def test_never_more_than_the_rate_in_any_stretch_of_time(
-    gaps: list[float], burst: int, amount: int, share: float
+    gaps: list[float], burst: int, amount: int
 ) -> None:
-    limit = state(burst, Rate(amount, 1.0), share=share)
+    limit = state(burst, Rate(amount, 1.0))
     now, passed = 1000.0, []
     for gap in gaps:
         now += gap
         if limit.try_take("a", now) >= 0:
             passed.append(now)
-    most = max(1.0, burst * share)
     for first in range(0, len(passed), 7):
         for last in range(first, len(passed)):
-            assert last - first + 1 <= most + (passed[last] - passed[first]) * amount * share + 0.01
-
-
-def test_a_share_is_a_part_of_rate_and_burst_but_never_less_than_one_request() -> None:
-    half = state(burst=10, share=0.5)
-    assert sum(half.try_take("a", 0.0) >= 0 for _ in range(20)) == 5
-    assert half.try_take("a", 0.0) == pytest.approx(-0.2)
-    small = state(burst=1, share=0.1)
-    assert small.try_take("a", 0.0) == 0.0
+            assert last - first + 1 <= burst + (passed[last] - passed[first]) * amount + 0.01
 
 
 def test_idle_keys_are_forgotten_and_busy_ones_are_not() -> None:

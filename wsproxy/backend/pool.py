@@ -95,6 +95,11 @@ class WorkerPool:
         return self.queue.head_age_s(self._loop.time())
 
     @property
+    def buffered_bytes(self) -> int:
+        """What its connections hold."""
+        return sum(worker.buffered_bytes for worker in self.workers)
+
+    @property
     def in_flight(self) -> int:
         """How many exchanges its workers carry and its queue holds."""
         return len(self.workers) - len(self._idle) + len(self.queue)

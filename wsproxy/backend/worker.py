@@ -110,6 +110,11 @@ class Worker:
         self.idle_since = 0.0
         self.wake: asyncio.Future[Exchange | None] | None = None
 
+    @property
+    def buffered_bytes(self) -> int:
+        """What its connection holds."""
+        return 0 if self._connection is None else self._connection.stream.buffered_bytes
+
     async def run(self, exchange: Exchange | None) -> None:
         """Carry `exchange` (None: begin idle) and all that follow."""
         home = self._home

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from wsproxy.config import reader, sections
+from wsproxy.config.budget_settings import OverloadSettings
 from wsproxy.config.choosing import MEASURING
 from wsproxy.config.content_keys import COMPRESSION, STATIC
 from wsproxy.config.content_settings import CompressionSettings, StaticSettings
@@ -45,6 +46,7 @@ from wsproxy.config.schema import (
     MATCH,
     MATCHING_KINDS,
     OUTLIER,
+    OVERLOAD,
     POOL,
     ROUTE,
     ROUTE_KINDS,
@@ -70,7 +72,7 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
     problems.extend(check(parsed, source))
     if problems:
         raise ConfigError(problems)
-    log, admin = parsed.get("log"), parsed.get("admin")
+    log, admin, overload = parsed.get("log"), parsed.get("admin"), parsed.get("overload")
     return Config(
         source=source,
         frontends=tuple(_frontend(section) for section in parsed.values() if section.kind.name == "frontend"),
@@ -78,6 +80,7 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
         groups=_groups(parsed),
         admin=None if admin is None else _admin(admin),
         log=LogSettings() if log is None else _log(log),
+        overload=OverloadSettings() if overload is None else OverloadSettings(**overload.fields(OVERLOAD)),
         tcp=tuple(_tcp(section) for section in parsed.values() if section.kind.name == "tcp"),
         processes=next((written.value for written in processes_written(parsed)), 1),
     )

@@ -24,6 +24,7 @@ from wsproxy.config.schema import (
     MATCHING_KINDS,
     OUTLIER,
     ROUTE_KINDS,
+    TCP_LISTENER,
 )
 from wsproxy.config.sections import ParsedSection, Setting, suggestion
 
@@ -52,6 +53,8 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
             yield from _proxy_protocol(section)
     if (admin := sections.get("admin")) is not None:
         yield from _admin(admin)
+    if (overload := sections.get("overload")) is not None:
+        yield from _overload(overload, [each for each in sections.values() if each.kind.name in LISTENING_KINDS])
     yield from check_routes(sections)
     yield from _weights(sections)
     for section in sections.values():
@@ -144,6 +147,15 @@ def _processes(sections: Sections) -> Iterator[Problem]:
             line = written[0].key_place.line
             message = f"'processes' is for all frontends, and line {line} says otherwise (keep one)"
             yield other.key_place.problem(message)
+
+
+def _overload(section: ParsedSection, listeners: list[ParsedSection]) -> Iterator[Problem]:
+    """Clients who find a frontend full wait outside, so that a budget of more than all frontends is never met."""
+    limit = section.get("max_connections")
+    together = sum(listener.fields(TCP_LISTENER)["max_connections"] for listener in listeners)
+    if limit is not None and listeners and limit.value >= together:
+        message = f"{limit.value} has no effect: the listeners take {together} together"
+        yield limit.place.problem(f"{message} (raise their max_connections)")
 
 
 def _admin(section: ParsedSection) -> Iterator[Problem]:

@@ -37,13 +37,15 @@ class Plan:
     servers: Mapping[str, Changes]
     log_changed: bool = False
     admin_changed: bool = False
+    overload_changed: bool = False
     tcp: Changes = Changes()
 
     @property
     def is_empty(self) -> bool:
         """Whether the new configuration is the old one."""
         parts = (self.frontends, self.tcp, self.routes, self.groups, *self.servers.values())
-        return not (self.log_changed or self.admin_changed) and all(part.is_empty for part in parts)
+        others = self.log_changed or self.admin_changed or self.overload_changed
+        return not others and all(part.is_empty for part in parts)
 
     def lines(self) -> list[str]:
         """A line for each kind: `routes: 3 kept; changed: http:api; removed: http:old`."""
@@ -51,7 +53,7 @@ class Plan:
         if self.tcp != Changes():
             titled.insert(1, ("tcp listeners", self.tcp))
         titled += [(f"servers of {group}", changes) for group, changes in self.servers.items() if not changes.is_empty]
-        others = [("log", self.log_changed), ("admin", self.admin_changed)]
+        others = [("log", self.log_changed), ("admin", self.admin_changed), ("overload", self.overload_changed)]
         return [_line(*each) for each in titled] + [f"{title}: changed" for title, changed in others if changed]
 
 
@@ -70,6 +72,7 @@ def make_plan(old: Config, new: Config) -> Plan:
         },
         log_changed=old.log != new.log,
         admin_changed=old.admin != new.admin,
+        overload_changed=old.overload != new.overload,
         tcp=_changes(_named(old.tcp), _named(new.tcp)),
     )
 

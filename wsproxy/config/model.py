@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
+from wsproxy.config.budget_settings import OverloadSettings
 from wsproxy.config.content_settings import CompressionSettings, StaticSettings
 from wsproxy.config.watch_settings import WatchSettings
 
@@ -193,6 +194,7 @@ class RateLimit:
     rate: Rate
     burst: int  # how many at once
     key: RequestKey = RequestKey("ip")
+    name: str = ""  # in the fields of answers: "ip 10/s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +361,7 @@ class Config:
     admin: AdminSettings | None = None
     processes: int = 1  # that carry the traffic; 0: one for each CPU
     tcp: tuple[TcpSettings, ...] = ()
+    overload: OverloadSettings = field(default_factory=OverloadSettings)
 
     @property
     def listeners(self) -> tuple[FrontendSettings, ...]:

@@ -16,6 +16,7 @@ from wsproxy.config.schema import RATE_LIMIT
 from wsproxy.config.sections import ParsedSection
 
 _WITHOUT_RATE: Final = ("rate_limit_burst", "rate_limit_key", "rate_limit_entries", "rate_limit_store", "redis_url")
+_UNITS: Final = {1.0: "s", 60.0: "m", 3600.0: "h"}
 _BY_IP: Final = RequestKey("ip")
 
 
@@ -53,7 +54,10 @@ def rate_limit_settings(route: ParsedSection, sections: Mapping[str, ParsedSecti
     count = len(rates.value)
     most = tuple(rate.amount for rate in rates.value) if bursts is None else bursts.value
     by = (_BY_IP,) * count if keys is None else keys.value if len(keys.value) == count else keys.value * count
-    limits = tuple(map(RateLimit, rates.value, most, by))
+    limits = tuple(
+        RateLimit(rate, burst, key, f"{key.source} {rate.amount}/{_UNITS[rate.period_s]}")
+        for rate, burst, key in zip(rates.value, most, by, strict=True)
+    )
     store = route.get("rate_limit_store")
     settings = RateLimitSettings(limits, place=str((store or rates).place), **route.fields(RATE_LIMIT))
     if settings.store == "redis" and settings.redis_url is None:

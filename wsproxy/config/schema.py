@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from wsproxy.config import model, watch_settings
+from wsproxy.config import budget_settings, model, watch_settings
 from wsproxy.config.access_format import ACCESS_FORMAT
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.admin_token import TOKEN
@@ -290,6 +290,16 @@ CACHE: Final = Table(
     ),
 )
 
+OVERLOAD: Final = Table(
+    budget_settings.OverloadSettings,
+    (
+        Key("max_connections", _COUNT, None, "clients of all frontends; the first request of one more gets 503"),
+        Key("max_handshakes", _COUNT, None, "WebSockets that are opening; one more gets 503"),
+        Key("max_buffered", size(1024 * 1024), None, "bytes held for clients and servers; above, new requests get 503"),
+        Key("max_lag", DURATION, None, "delay of the event loop above which new requests get 503"),
+    ),
+)
+
 ADMIN: Final = Table(
     model.AdminSettings,
     (
@@ -357,6 +367,7 @@ SECTIONS: Final = (
         server_keys=SERVER.keys,
     ),
     SectionKind("cache", "the cache of answers", (CACHE,), available=LATER),
+    SectionKind("overload", "what the whole proxy has room for; past it new work is refused", (OVERLOAD,)),
     SectionKind("admin", "the API, the metrics and the dashboard; only where this section stands", (ADMIN,)),
     SectionKind("log", "logs and access lines", (LOG,)),
 )

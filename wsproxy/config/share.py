@@ -43,6 +43,12 @@ def share_config(config: Config, share: Share) -> Config:
         groups=tuple(_group(group, share) for group in config.groups),
         tcp=tuple(replace(tcp, listener=_frontend(tcp.listener, share)) for tcp in config.tcp),
         admin=None,
+        overload=replace(
+            config.overload,
+            max_connections=share.of_optional(config.overload.max_connections),
+            max_handshakes=share.of_optional(config.overload.max_handshakes),
+            max_buffered_bytes=share.of_optional(config.overload.max_buffered_bytes),
+        ),
     )
 
 

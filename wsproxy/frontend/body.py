@@ -82,6 +82,11 @@ class ClientBody:
         return self._kept is not None or self.read_bytes == 0
 
     @property
+    def kept_bytes(self) -> int:
+        """How much of it is kept for another attempt."""
+        return 0 if self._kept is None else self.read_bytes
+
+    @property
     def trailers(self) -> bytes:
         """The trailer fields that may be forwarded, once all of it has been read."""
         return b"" if self._decoder is None else self._decoder.trailers

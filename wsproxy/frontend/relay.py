@@ -74,10 +74,7 @@ class Relay:
         "deadline",
         "ends_at",
         "frontend",
-        "number",
-        "opened_at",
-        "peer",
-        "state",
+        *("number", "opened_at", "peer", "state"),
     )
 
     def __init__(
@@ -249,6 +246,11 @@ class Relay:
     def round_trip_s(self) -> float | None:
         """Of the client's last answered ping of ours."""
         return self._client_life.round_trip_s
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What is held for both sides."""
+        return self._client.buffered_bytes + self._upstream.buffered_bytes
 
     def begin_close(self, client_code: int, upstream_code: int = GOING_AWAY, reason: str = "") -> None:
         """Close both sides from here, at the next message boundary of each."""

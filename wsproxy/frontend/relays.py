@@ -106,6 +106,11 @@ class Relays:
             if not self._by_peer[peer]:
                 del self._by_peer[peer]
 
+    @property
+    def opening(self) -> int:
+        """Handshakes under way."""
+        return self._places - len(self.open)
+
     def end_of_life(self, now: float) -> float:
         """When a session that begins now is too old."""
         lifetime_s = self.settings.max_lifetime_s

@@ -9,19 +9,19 @@ from wsproxy.balancing.affinity import Affinity
 from wsproxy.balancing.policy import Policy
 from wsproxy.config.model import RouteSettings
 from wsproxy.exchange import Exchange, HeadEdit
+from wsproxy.frontend.admission import Gate
 from wsproxy.frontend.naming import naming_edit
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.request_totals import RequestTotals
 from wsproxy.http.codec import with_line
 from wsproxy.http.messages import ResponseHead
-from wsproxy.limiting.gate import RouteGate
 
 
 class Route:
     """Where a matched request goes.
 
     affinity: what is asked of a request before a backend is chosen, if anything is. prepare: what is done to a request
-    before anybody has it. edits: what is done to the head of every answer. gate: its rate limits, if it has some.
+    before anybody has it. edits: what is done to the head of every answer. gate: what requests must pass, if anything.
     handler: who answers instead of `forward`. relays: of a `[websocket…]` route, its WebSockets. totals: its counters.
     """
 
@@ -45,7 +45,7 @@ class Route:
         self.policy = policy
         self.relays = relays
         self.totals = RequestTotals()
-        self.gate: RouteGate | None = None
+        self.gate: Gate | None = None
         self.handler: Handler | None = None
         self.prepare: Preparation | None = None
         self.edits: tuple[HeadEdit, ...] = ()

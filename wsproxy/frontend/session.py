@@ -13,7 +13,7 @@ from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.errors import CLIENT_LEFT, REQUEST_TIMEOUT, STOPPING, Failure
 from wsproxy.exchange import Exchange, StageClock
-from wsproxy.frontend.admission import TooManyRequestsError, admit
+from wsproxy.frontend.admission import admit
 from wsproxy.frontend.body import ClientBody, body_of
 from wsproxy.frontend.forward import begin, see_through
 from wsproxy.frontend.identity import ClientIdentity
@@ -21,7 +21,6 @@ from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.websocket import open_websocket
 from wsproxy.http.last_hop import last_hop_answer
 from wsproxy.http.messages import UNTIL_CLOSE, MalformedRequestError, RequestHead
-from wsproxy.http.redirects import HttpsRequiredError
 from wsproxy.http.repeats import RequestReader
 from wsproxy.http.via import has_passed, via_line
 from wsproxy.net.deadlines import NEVER
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from wsproxy.frontend.route import Route
 
 ReadHead = Callable[[bytes], tuple[RequestHead, int] | None]
-
-_MAY_GO_ON: Final = (404, 405, 429)
-"""Refusals after which a connection is as good as before: the client did nothing wrong that HTTP knows of."""
 
 LINGER_BYTES: Final = 64 * 1024
 LINGER_S: Final = 2.0
@@ -121,11 +117,7 @@ class ClientSession:
                         self._make_exchange(head, route) if route.gate is None else await self._ask_gate(head, route)
                     )
                 except MalformedRequestError as error:
-                    if await self._refuse(error.status, str(error), head, error.fields):
-                        continue
-                    return None
-                except (HttpsRequiredError, TooManyRequestsError) as error:
-                    if await self._refuse(error.status, str(error), head, error.fields, error.route):
+                    if await self._refuse(error, head):
                         continue
                     return None
                 if route.handler is not None:
@@ -157,6 +149,12 @@ class ClientSession:
     def frontend(self) -> Frontend:
         """The frontend it came in on."""
         return self._frontend
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What is held for it: in its stream, and of the request's body for another attempt."""
+        body = None if self.exchange is None else self.exchange.body
+        return self._stream.buffered_bytes + (0 if body is None else body.kept_bytes)
 
     # Deadlines.
 
@@ -275,12 +273,13 @@ class ClientSession:
         return exchange
 
     async def _ask_gate(self, head: RequestHead, route: Route) -> Exchange:
-        """As `_make_exchange`, if the route's rate limits allow it. Raises TooManyRequestsError as well."""
-        verdict = await admit(head, route, self.identity.address(head))
+        """As `_make_exchange`, if the route's gate lets it pass. Raises MalformedRequestError where it does not."""
+        verdict = await admit(head, route, self.identity.address(head), is_first=self._requests == 1)
         if self._stream.closed:  # meanwhile
             raise BrokenResourceError
         exchange = self._make_exchange(head, route)
-        exchange.edits = (*exchange.edits, verdict.edit)
+        if verdict.lines:
+            exchange.edits = (*exchange.edits, verdict.edit)
         return exchange
 
     async def _conclude(self, exchange: Exchange) -> bool:
@@ -353,24 +352,23 @@ class ClientSession:
             await self._end(unread=bool(head.length or self._stream.buffer))
         return not close
 
-    async def _refuse(
-        self, status: int, message: str, head: RequestHead | None, fields: bytes = b"", route: str = ""
-    ) -> bool:
+    async def _refuse(self, error: MalformedRequestError, head: RequestHead | None) -> bool:
         """Answer a request that goes nowhere, and end the connection, unless it is only that nothing is there.
 
         True when the connection may go on.
         """
         frontend = self._frontend
-        if not route:  # which has counted it
-            frontend.refused[status] += 1
+        status, message = error.status, str(error)
         request_id = self.identity.request_id(head)
-        self._requests += not route
+        if not error.route:  # which has counted it
+            frontend.refused[status] += 1
+            self._requests += 1
         over = frontend.stopping or self._requests >= frontend.settings.keepalive_requests
-        keep_alive = status in _MAY_GO_ON and head is not None and head.keep_alive and not over and self._skips(head)
-        reply = frontend.answers.error(status, message, request_id, head, close=not keep_alive, fields=fields)
+        keep_alive = error.may_go_on and head is not None and head.keep_alive and not over and self._skips(head)
+        reply = frontend.answers.error(status, message, request_id, head, close=not keep_alive, fields=error.fields)
         self._stream.write(reply)
         if frontend.access is not None:
-            refusal = Refusal(status, message, request_id, len(reply), route)
+            refusal = Refusal(status, message, request_id, len(reply), error.route)
             frontend.access.refused(refusal, self.identity.address(head), head)
         if status == 408:
             self._stream.close()  # whoever holds connections by dribbling is not waited for again

@@ -213,13 +213,17 @@ class HeadLimits:
 class MalformedRequestError(Exception):
     """A request that is refused; `status` is the answer, str() a short reason that may be shown to the client.
 
-    fields: more lines that the answer's head has to have.
+    fields: more lines that the answer's head has to have. route: the name of the route that refuses it, or "".
+    may_go_on: the client did nothing that makes the rest of its connection doubtful.
     """
+
+    route = ""
 
     def __init__(self, status: int, reason: str, fields: bytes = b"") -> None:
         super().__init__(reason)
         self.status = status
         self.fields = fields
+        self.may_go_on = status in (404, 405)
 
 
 class MalformedResponseError(Exception):

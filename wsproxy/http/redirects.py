@@ -14,15 +14,11 @@ HTTPS_PORT: Final = 443
 _KEEP_THEIR_METHOD: Final = frozenset({b"GET", b"HEAD"})  # a 301 may turn any other into GET (RFC 9110 section 15.4.2)
 
 
-class HttpsRequiredError(Exception):
+class HttpsRequiredError(MalformedRequestError):
     """The request has to come over https; `status` is the answer and `fields` its Location line."""
 
-    route = ""  # it was led to none
-
     def __init__(self, status: int, fields: bytes) -> None:
-        super().__init__("this site is served over https")
-        self.status = status
-        self.fields = fields
+        super().__init__(status, "this site is served over https", fields)
 
 
 def https_required(head: RequestHead, port: int) -> HttpsRequiredError:

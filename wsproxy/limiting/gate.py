@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _LONGEST_KEY: Final = 32
 """Bytes of a key that are kept as they are; of a longer one only a hash is: clients choose how long theirs is."""
-_UNITS: Final = {1.0: "s", 60.0: "m", 3600.0: "h"}
 _ROUNDED: Final = 0.001
 """The part of a token, or of a second, by which sums of binary fractions may be wrong."""
 
@@ -39,7 +38,7 @@ class Verdict:
 
     def edit(self, response: ResponseHead, _: Exchange) -> ResponseHead:
         """Have the answer of a request that passed say what is left."""
-        return with_line(response, self.lines) if self.lines else response
+        return with_line(response, self.lines)
 
     @property
     def refusal_lines(self) -> bytes:
@@ -73,9 +72,8 @@ class RouteGate:
     refused: requests that did not pass. unchecked: those that passed because the shared counts could not be asked.
     """
 
-    def __init__(self, name: str, settings: RateLimitSettings, shared: SharedCounts | None, share: float = 1.0) -> None:
+    def __init__(self, name: str, settings: RateLimitSettings, shared: SharedCounts | None) -> None:
         self._name = name.encode()
-        self._share = share
         self.settings = RateLimitSettings()
         self._states: list[RateLimitState] = []
         self._counted: list[Counted] = []
@@ -93,12 +91,12 @@ class RouteGate:
         for limit in settings.limits:
             state = old.pop(limit.key, None)
             if state is None:
-                state = RateLimitState(limit.rate, limit.burst, settings.entries, self._share)
+                state = RateLimitState(limit.rate, limit.burst, settings.entries)
             else:
                 state.use(limit.rate, limit.burst, settings.entries)
             self._states.append(state)
         self._counted = [_counted(limit) for limit in settings.limits]
-        self._names = [_name(limit) for limit in settings.limits]
+        self._names = [b'"%b"' % limit.name.encode() for limit in settings.limits]  # RFC 9651 section 3.3.3
         items = (
             b"%b;q=%d;w=%d" % (name, limit.burst, max(1, round(limit.burst * limit.rate.period_s / limit.rate.amount)))
             for name, limit in zip(self._names, settings.limits, strict=True)
@@ -170,11 +168,6 @@ class RouteGate:
 
 
 _UNKNOWN: Final = Verdict(0.0, b"")
-
-
-def _name(limit: RateLimit) -> bytes:
-    """What the fields call a limit, as a structured string (RFC 9651 section 3.3.3)."""
-    return f'"{limit.key.source} {limit.rate.amount}/{_UNITS[limit.rate.period_s]}"'.encode()
 
 
 def _counted(limit: RateLimit) -> Counted:

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
 
 class Gates:
-    """Makes gates. share: the part of each limit that is this process's, where several hold one in memory."""
+    """Makes gates."""
 
-    def __init__(self, share: float = 1.0) -> None:
-        self._share = share
+    def __init__(self) -> None:
         self._stores: dict[str, SharedBuckets] = {}
         self._tasks: TaskGroup | None = None
 
@@ -33,7 +32,7 @@ class Gates:
             return None
         shared = None if limits.redis_url is None else self.store(limits.redis_url)
         if old is None:
-            return RouteGate(settings.name, limits, shared, self._share)
+            return RouteGate(settings.name, limits, shared)
         old.use(limits, shared)
         return old
 

@@ -288,6 +288,11 @@ class Stream(asyncio.Protocol, ByteStream):
         """How much the transport still holds in its write buffer."""
         return 0 if self.closed else self.transport.get_write_buffer_size()
 
+    @property
+    def buffered_bytes(self) -> int:
+        """How much is held for this connection, both ways: received and not taken, written and not sent."""
+        return len(self.buffer) + self.unsent_bytes
+
     def is_quiet(self) -> bool:
         """Whether neither bytes nor an end of the peer wait in the kernel that the loop has not come to yet."""
         raw = self.transport.get_extra_info("socket")

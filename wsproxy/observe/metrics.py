@@ -73,6 +73,7 @@ class SnapshotCollector(Collector):
         yield _gauge("wsproxy_group_waiting_requests", "Requests for which no queue has room.", ("group",), waiting)
         yield from _websockets(snapshot.routes)
         yield from _tcp(snapshot.tcp)
+        yield from _overload(snapshot)
         yield from _reloads(snapshot)
 
 
@@ -134,6 +135,12 @@ _RATE_LIMIT: Final[tuple[Row, ...]] = (
     ("counter", "unchecked_requests", "unchecked", "Requests that passed because the shared store did not answer."),
     ("gauge", "entries", "entries", "Clients remembered by this process."),
     ("counter", "evictions", "evicted", "Clients forgotten too early, because there were too many."),
+)
+
+_OVERLOAD: Final[tuple[Row, ...]] = (
+    ("gauge", "buffered_bytes", "buffered_bytes", "Bytes held for clients and servers, where they have a budget."),
+    ("gauge", "handshakes", "opening", "WebSockets that are opening."),
+    ("counter", "closed_websockets", "closed", "WebSockets closed for the bytes that they held."),
 )
 
 _POOL: Final[tuple[Row, ...]] = (
@@ -260,6 +267,14 @@ def _message_sizes(named: Iterable[tuple[Labels, WebSocketFigures]]) -> Metric:
             ]
             family.add_metric((*name, sender), [*below, ("+Inf", float(sum(sizes.values())))], carried.data_bytes)
     return family
+
+
+def _overload(snapshot: Snapshot) -> Iterator[Metric]:
+    items = [] if snapshot.overload is None else [((), snapshot.overload)]
+    text = "Requests refused for what there was too much of: connections, handshakes, bytes or lag."
+    refused = [((reason,), float(count)) for _, overload in items for reason, count in overload.refused.items()]
+    yield _counter("wsproxy_overload_refused_requests", text, ("excess",), refused)
+    yield from _rows("wsproxy_overload_", (), _OVERLOAD, items)
 
 
 def _reloads(snapshot: Snapshot) -> Iterator[Metric]:

@@ -210,6 +210,20 @@ class TcpFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class OverloadFigures:
+    """What the process has taken on. buffered_bytes: held for clients and servers, if there is a budget for them.
+
+    opening: WebSockets whose handshake is under way. refused: requests, by what there was too much of. closed:
+    WebSockets let go for the bytes they held.
+    """
+
+    buffered_bytes: int = 0
+    opening: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    closed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadFigures:
     """Reloads: how many took effect and how many were refused; `sessions_kept`, `sessions_drained` over all of them."""
 
@@ -236,7 +250,7 @@ class ProcessFigures:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything but the single WebSockets. at: Unix time."""
+    """Everything but the single WebSockets. at: Unix time. overload: None where there is no budget."""
 
     at: float
     version: str
@@ -245,6 +259,7 @@ class Snapshot:
     routes: tuple[RouteFigures, ...] = ()
     groups: tuple[GroupFigures, ...] = ()
     reloads: ReloadFigures = ReloadFigures()
+    overload: OverloadFigures | None = None
     processes: tuple[ProcessFigures, ...] = ()
     tcp: tuple[TcpFigures, ...] = ()
 

@@ -34,13 +34,12 @@ class Rate(Protocol):
 class RateLimitState:
     """The buckets of one limit: `burst` tokens each, refilled at `rate`.
 
-    entries: how many keys are held at most. share: the part of rate and burst that is this process's.
+    entries: how many keys are held at most.
     evicted: keys forgotten though their buckets were not full, because there were too many.
     token_s: the time in which one token comes. full_s: that in which an empty bucket is full.
     """
 
-    def __init__(self, rate: Rate, burst: int, entries: int, share: float = 1.0) -> None:
-        self._share = share
+    def __init__(self, rate: Rate, burst: int, entries: int) -> None:
         self._young: dict[Key, float] = {}
         self._old: dict[Key, float] = {}
         self._leaving: dict[Key, float] = {}
@@ -50,8 +49,8 @@ class RateLimitState:
 
     def use(self, rate: Rate, burst: int, entries: int) -> None:
         """Take over another rate; what buckets lack of being full, they lack in time."""
-        self.token_s = rate.period_s / (rate.amount * self._share)
-        self.full_s = self.token_s * max(1.0, burst * self._share)
+        self.token_s = rate.period_s / rate.amount
+        self.full_s = self.token_s * burst
         self._most_s = self.full_s + self.token_s * _SLACK
         self._young_most = max(1, entries // 2)  # by the time it is full, of three generations one is gone
 
