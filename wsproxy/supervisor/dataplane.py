@@ -134,6 +134,7 @@ class DataPlaneProcess:
         self._tasks = tasks
         self._orders = StopOrders()
         self._app: DataPlane | None = None
+        self._operators: ApplicationControl | None = None
         self._prepared: tuple[Reload, Share] | None = None
         self._actions: dict[str, Callable[[Body, list[socket.socket]], Awaitable[Body]]] = {
             "start": self._start,
@@ -178,7 +179,9 @@ class DataPlaneProcess:
 
     @property
     def _control(self) -> ApplicationControl:
-        return ApplicationControl(self.app, self.app.administration.figures)
+        if self._operators is None:  # one for the whole life: it knows what is tapped
+            self._operators = ApplicationControl(self.app, self.app.administration.figures)
+        return self._operators
 
     # Its life.
 
