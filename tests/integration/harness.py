@@ -342,9 +342,9 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy(routes: str, frontend: str = "") -> AsyncIterator[Proxy]:
-    """Run the product with these sections, and these lines of its [frontend], until the block ends."""
-    text = f"[frontend]\nhost = 127.0.0.1\nport = 0\n{frontend}\n[log]\naccess = off\n{routes}"
+async def proxy(routes: str, frontend: str = "", log: str = "access = off") -> AsyncIterator[Proxy]:
+    """Run the product with these sections, and these lines of its [frontend] and [log], until the block ends."""
+    text = f"[frontend]\nhost = 127.0.0.1\nport = 0\n{frontend}\n[log]\n{log}\n{routes}"
     application = Application(load(text, "test.ini", {}, "/"))
     async with anyio.create_task_group() as tasks:
         (address,) = await tasks.start(application.run)

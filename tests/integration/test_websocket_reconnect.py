@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 
 import anyio
 import pytest
@@ -474,3 +475,20 @@ async def test_what_the_buffer_cannot_hold_is_not_replayed() -> None:
             await client.send(frame(TEXT, payload, masked=True))
         await eventually(lambda: heard == [b"log in", b"x" * 100, b"go", b"log in"])
         assert relays_of(running).totals.replayed == 1
+
+
+@in_loop
+async def test_the_access_log_names_who_had_it_last(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    async with RawServer(parting(says_restart)) as first, RawServer(echo) as second:
+        lines = "server1_name = first\nserver2_name = second"
+        async with (
+            proxy(route(first, second, lines=lines), log=f"access = {log}\naccess_format = $event $backend") as running,
+            await open_websocket(running.port) as client,
+        ):
+            await talk(client, b"one")
+            await eventually(lambda: relays_of(running).totals.reconnects == 1)
+            await talk(client, b"two")
+            await client.close()
+            await eventually(lambda: running.relays == 0)
+    assert log.read_text().splitlines() == ["ws_open first", "ws_close second"]

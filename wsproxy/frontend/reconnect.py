@@ -335,6 +335,8 @@ class ReconnectingRelay(Relay):
         self.state.upstream.parting_codes = PARTING_CODES
         self.deadline = NEVER
         self._owner.moved(self, self.resumption.backend_of(exchange))
+        if self.access_entry is not None:
+            self.access_entry.backend = exchange.backend_name
         if self._first.messages and not upstream.closed:
             upstream.write(self._first.replay())
             self._owner.totals.replayed += self._first.messages

@@ -143,9 +143,12 @@ def refused_values(sheet: Sheet, client: str, head: RequestHead | None, refusal:
 
 
 class WebSocketEntry:
-    """What is kept of a WebSocket's handshake until it has closed: a few texts, as its head was let go."""
+    """What is kept of a WebSocket's handshake until it has closed: a few texts, as its head was let go.
 
-    __slots__ = ("_backend", "_client", "_host", "_opened_at", "_request_id", "_route", "_target", "_trace_id")
+    backend: who has it now; somebody else's name may stand there after a change of the backend.
+    """
+
+    __slots__ = ("_client", "_host", "_opened_at", "_request_id", "_route", "_target", "_trace_id", "backend")
 
     def __init__(self, sheet: Sheet, client: str, exchange: Exchange) -> None:
         head = exchange.head
@@ -154,7 +157,7 @@ class WebSocketEntry:
         self._target = masked(head.target)
         self._host = shown(head.authority)
         self._route = exchange.route.name
-        self._backend = exchange.backend_name
+        self.backend = exchange.backend_name
         self._request_id = shown(exchange.request_id)
         self._trace_id = "" if trace_id == sheet.no_text else trace_id  # another form may stand when it closes
         self._opened_at = perf_counter()
@@ -169,7 +172,7 @@ class WebSocketEntry:
         return (
             *(sheet.time, sheet.time_iso, "ws_close", self._client),
             *(f"GET {self._target} HTTP/1.1", "GET", self._target, "HTTP/1.1", self._host or no_text, no_text, no_text),
-            *(101, no_number, no_number, self._route, self._backend or no_text, no_number, code),
+            *(101, no_number, no_number, self._route, self.backend or no_text, no_number, code),
             *(no_number, no_number, no_number, milliseconds(life_s)),
             *(self._request_id, self._trace_id or no_text, no_text),
             *(client.messages, client.data_bytes, upstream.messages, upstream.data_bytes),
