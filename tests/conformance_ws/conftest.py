@@ -16,7 +16,7 @@ import pytest
 from tests.conformance_ws.bench import Bench, Upstream
 from tests.conformance_ws.echoes import Echoes
 from tests.conformance_ws.known import KNOWN
-from tests.conformance_ws.peers import Ports, running
+from tests.conformance_ws.peers import Ports, Running, running
 
 PEER = os.environ.get("CONFORMANCE_PEER", "wsproxy")
 
@@ -52,7 +52,8 @@ def shared(upstream: Upstream, ports: Ports, tmp_path_factory: pytest.TempPathFa
         pytest.skip(f"the package {PEER} brings it")
     with running(PEER, tmp_path_factory.mktemp(PEER), ports) as proxy:
         yield Bench(proxy, upstream)
-        assert proxy.process.poll() is None, "the proxy died on the way"
+        assert proxy.process.poll() is None, f"the proxy died on the way: {proxy.log[-50:]}"
+    assert_no_bug(proxy)
 
 
 @pytest.fixture
@@ -69,6 +70,13 @@ def own_bench(upstream: Upstream, ports: Ports, tmp_path: Path) -> Iterator[Benc
         case = Bench(proxy, upstream)
         yield case
         case.close()
+    assert_no_bug(proxy)
+
+
+def assert_no_bug(proxy: Running) -> None:
+    """Whatever the cases did, nothing in the proxy was surprised."""
+    bugs = [line for line in proxy.log if "internal error" in line or "Traceback" in line]
+    assert not bugs, proxy.log
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

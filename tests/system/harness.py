@@ -70,8 +70,16 @@ class Spawned:
     @property
     def peak_bytes(self) -> int:
         """The most memory that was resident, ever."""
+        return self._status("VmHWM")
+
+    @property
+    def resident_bytes(self) -> int:
+        """The memory that is resident now."""
+        return self._status("VmRSS")
+
+    def _status(self, name: str) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        found = re.search(rf"{name}:\s+(\d+) kB", status)
         assert found is not None
         return int(found[1]) * 1024
 
