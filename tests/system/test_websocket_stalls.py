@@ -1,4 +1,4 @@
-"""A thousand WebSockets of which one side takes nothing: the other side is held up, and the proxy's memory stays flat."""
+"""A thousand WebSockets of which one side takes nothing: the other is held up, and the proxy's memory stays flat."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.integration.harness import eventually, http_route, in_loop
@@ -99,7 +100,8 @@ class DeafClient(Deaf):
 
 @linux
 @pytest.mark.parametrize(
-    ("server", "client", "flood"), [(FloodingServer, DeafClient, FloodingServer), (Deaf, FloodingClient, FloodingClient)]
+    ("server", "client", "flood"),
+    [(FloodingServer, DeafClient, FloodingServer), (Deaf, FloodingClient, FloodingClient)],
 )
 @in_loop
 async def test_a_thousand_stalled_sessions_hold_what_they_held(
@@ -134,4 +136,4 @@ async def test_a_thousand_stalled_sessions_hold_what_they_held(
             assert flood.sent == looks[-1], "who sends is held up"
             for transport in made:
                 transport.abort()
-            await anyio.sleep(0)  # their ends are told in the loop's next round
+            await anyio.lowlevel.checkpoint()  # their ends are told in the loop's next round
