@@ -5,11 +5,11 @@ What is not run here is on a list that says why; a command that is on neither si
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ from wsproxy.cli import main
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 BLOCK = re.compile(r"(?ms)^```(?:sh|console)\n(.*?)^```$")
-LIMIT_S = 30.0
+LIMIT_S = 30
 
 NOT_HERE = {
     "python3 -m venv": "it downloads; CI does it in a container of its own",
@@ -62,22 +62,26 @@ def is_run(command: str) -> bool:
 
 async def shell(command: str, directory: Path, typed: bytes = b"", answer: bytes = b"") -> tuple[int, str]:
     """Exit code and output of a command; what was `typed` is followed by its end once there was an `answer`."""
-    process = await asyncio.create_subprocess_shell(
-        command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+    return await anyio.to_thread.run_sync(_run, command, directory, typed, answer)
+
+
+def _run(command: str, directory: Path, typed: bytes, answer: bytes) -> tuple[int, str]:
+    with subprocess.Popen(
+        ["timeout", str(LIMIT_S), "sh", "-c", command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         cwd=directory,
         env={**os.environ, "NO_PROXY": "*", "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with anyio.fail_after(LIMIT_S):
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(typed)
-        out = await process.stdout.readuntil(answer) if answer else b""
-        process.stdin.close()
-        rest, _ = await process.communicate()
-    assert process.returncode is not None
+        process.stdin.flush()
+        out = b""
+        while answer not in out and (piece := os.read(process.stdout.fileno(), 65_536)):
+            out += piece
+        rest, _ = process.communicate()
     return process.returncode, (out + rest).decode()
 
 
