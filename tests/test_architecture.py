@@ -26,6 +26,7 @@ LAYERS: Final = (
     {"health", "discovery", "managed", "cache", "limiting", "static"},
     {"frontend"},
     {"admin"},
+    {"scaler"},
     {"guards"},
     {"running", "routes", "check", "logbook"},
     {"reload"},

@@ -121,7 +121,9 @@ class Application:
 
     def make_group(self, settings: GroupSettings) -> RunningGroup:
         """A group that does not run yet."""
-        return RunningGroup(settings, self.deadlines, self.rng)
+        running = RunningGroup(settings, self.deadlines, self.rng)
+        running.drain_timeout_s = self.shutdown_timeout_s
+        return running
 
     def make_control(self) -> Control:
         """What operators may ask."""

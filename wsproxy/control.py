@@ -213,12 +213,16 @@ class ApplicationControl:
         raise AbsentError("there is no cache")
 
     async def switch(self, monitoring: bool | None, scaling: bool | None) -> Switches:
-        """Monitoring can be switched; of scaling there is none."""
+        """Monitoring, and the scaling of all groups that scale."""
+        scalers = [running.scaler for running in self._app.groups.values() if running.scaler is not None]
         if scaling is not None:
-            raise AbsentError("there is no scaling")
+            if not scalers:
+                raise AbsentError("no group has 'max_servers' above its startup_servers: there is no scaling")
+            for scaler in scalers:
+                scaler.enabled = scaling
         if monitoring is not None:
             self._monitoring = monitoring
-        return Switches(self._monitoring)
+        return Switches(self._monitoring, any(scaler.enabled for scaler in scalers) if scalers else None)
 
     async def reload(self, dry_run: bool) -> ReloadReport:
         """Read the file again."""

@@ -21,8 +21,9 @@ from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.tcp import TcpFrontend
 from wsproxy.frontend.totals import Traffic
+from wsproxy.managed.servers import ServerLook
 from wsproxy.observe.histogram import Durations
-from wsproxy.observe.process import process_figures
+from wsproxy.observe.process import family_usage, process_figures
 from wsproxy.observe.snapshot import (
     BackendFigures,
     BackendState,
@@ -36,6 +37,7 @@ from wsproxy.observe.snapshot import (
     RateLimitFigures,
     ReloadFigures,
     RouteFigures,
+    ServerFigures,
     SessionFigures,
     Snapshot,
     TcpFigures,
@@ -215,7 +217,15 @@ def _group(running: RunningGroup) -> GroupFigures:
         name=group.name,
         waiting=len(group.waiting),
         backends=tuple(backend_figures(running, backend) for backend in backends),
+        parting=dict.fromkeys(running.parting, 1),
+        servers=() if running.managed is None else tuple(_server(look) for look in running.managed.look()),
+        load=None if running.scaler is None else running.scaler.load,
     )
+
+
+def _server(look: ServerLook) -> ServerFigures:
+    cpu_s, memory_bytes = family_usage(look.pid) if look.pid else (0.0, 0)
+    return ServerFigures(look.name, look.state, look.pid, look.restarts, cpu_s, memory_bytes)
 
 
 def _pool(pool: WorkerPool) -> PoolFigures:

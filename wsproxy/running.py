@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -14,16 +17,27 @@ from anyio.abc import TaskGroup
 from wsproxy.backend.backend import Backend
 from wsproxy.backend.group import Group
 from wsproxy.config.diff import server_key
-from wsproxy.config.model import GroupSettings, ServerSettings
+from wsproxy.config.model import GroupSettings, ScalingSettings, ServerSettings
 from wsproxy.health.checker import HealthChecker, ProbeTarget
+from wsproxy.health.probe import probe
 from wsproxy.managed.servers import ManagedServers
 from wsproxy.net.deadlines import Deadlines
+from wsproxy.scaler import BackendLoad, Measure, Scaler
 
 _logger = logging.getLogger("wsproxy")
 
 
+DRAIN_TIMEOUT_S: Final = 30.0
+"""What a managed server that is let go has for what it has in hand, until the application says otherwise."""
+
+
 class RunningGroup:
-    """A group at run time, with those who say which of its servers there are and which are healthy."""
+    """A group at run time, with those who say which of its servers there are and which are healthy.
+
+    parting: backends that have left the group and still have something in hand. measure: how much each server has to
+    do, for the scaler. until_unused: waits until a backend that has left has nothing in hand any more.
+    drain_timeout_s: how long managed servers that are let go are waited for.
+    """
 
     def __init__(self, settings: GroupSettings, deadlines: Deadlines, rng: random.Random) -> None:
         self.settings = settings
@@ -34,10 +48,18 @@ class RunningGroup:
         self.ready = anyio.Event()
         self._life = anyio.CancelScope()
         self._checking = anyio.CancelScope()
+        self._scaling = anyio.CancelScope()
         self._tasks: TaskGroup | None = None
+        self.drain_timeout_s = DRAIN_TIMEOUT_S
+        self.parting: dict[str, Backend] = {}
         self.managed: ManagedServers | None = None
+        self.scaler: Scaler | None = None
+        self.measure: Measure = self._measure
+        self.until_unused: Callable[[Backend], Awaitable[object]] = _until_gone
         if settings.managed is not None and settings.template is not None:
             self.managed = ManagedServers(settings.managed, settings.name, settings.template, self)
+            self.managed.is_ready = self._is_ready
+            self._scale(settings.scaling)
         for backend in self.group.backends.values():
             if backend.enabled:
                 self.checker.add(backend)
@@ -53,6 +75,8 @@ class RunningGroup:
                     self.ready.set()
                 else:
                     tasks.start_soon(self.managed.run)
+                    if self.scaler is not None:
+                        tasks.start_soon(self._run_scaler, self.scaler)
 
     async def _check(self, checker: HealthChecker) -> None:
         with self._checking:
@@ -65,8 +89,8 @@ class RunningGroup:
             self._replace_checker()
         self.group.watch(settings.watch)
         if settings.managed is not None:
-            await self.group.weigh()
-            return  # its servers come and go by themselves; another command is another group, see `is_replaced_by`
+            await self._use_managed(settings)
+            return
         wanted = settings.servers
         staying = {server_key(server) for server in wanted}
         for backend in tuple(self.group.backends.values()):
@@ -83,6 +107,44 @@ class RunningGroup:
         for name in switched:
             await self._switch(self.group.backends[name])
         await self.group.weigh()
+
+    async def _use_managed(self, settings: GroupSettings) -> None:
+        """Servers that are started another way are replaced one after the other; pools take new sizes in place."""
+        if self.managed is not None and settings.managed is not None and settings.template is not None:
+            self.managed.use(settings.managed, settings.template)
+        template = settings.template
+        if template is not None:
+            for backend in self.group.backends.values():
+                pool = replace(template, name=backend.name, address=backend.address, enabled=backend.settings.enabled)
+                if pool != backend.settings:
+                    backend.use(pool, backend.position)
+        self._scale(settings.scaling)
+        await self.group.weigh()
+
+    def _scale(self, settings: ScalingSettings | None) -> None:
+        """Begin to scale, go on with other limits, or stop."""
+        if self.managed is None or settings is None:
+            self._scaling.cancel()
+            self.scaler = None
+        elif self.scaler is not None:
+            self.scaler.use(settings)
+        else:
+            self.scaler = Scaler(self.group.name, settings, self.managed, lambda: self.measure())
+            self._scaling = anyio.CancelScope()
+            if self._tasks is not None:
+                self._tasks.start_soon(self._run_scaler, self.scaler)
+
+    async def _run_scaler(self, scaler: Scaler) -> None:
+        with self._scaling:
+            await scaler.run()
+
+    async def _measure(self) -> dict[str, BackendLoad]:
+        backends = self.group.backends.values()
+        return {each.name: BackendLoad(each.pool.exchanges, each.leases) for each in backends}
+
+    async def _is_ready(self, server: ServerSettings) -> bool:
+        """A server that is to answer probes is ready when it answers one; for others a connection was enough."""
+        return self.settings.health.path is None or await probe(server.address, self.settings.health) is None
 
     def _is_switched(self, server: ServerSettings) -> bool:
         backend = self.group.backends.get(server.name)
@@ -114,8 +176,8 @@ class RunningGroup:
             self._tasks.start_soon(self._check, self.checker)
 
     def is_replaced_by(self, settings: GroupSettings) -> bool:
-        """Whether other settings of this name need a new group, because managed servers are started another way."""
-        return (self.settings.managed, self.settings.template) != (settings.managed, settings.template)
+        """Whether other settings of this name need a new group: its servers are now listed, or were until now."""
+        return (self.settings.managed is None) != (settings.managed is None)
 
     async def retire(self, timeout_s: float) -> None:
         """No route leads here any more: finish what is there, within a time, then end."""
@@ -135,6 +197,14 @@ class RunningGroup:
     def probed(self, target: ProbeTarget, is_good: bool) -> bool:
         """A probe has ended: one that is ejected may be known to be reachable again."""
         return isinstance(target, Backend) and target.guard.probed(is_good, self.settings.health.rise)
+
+    async def server_leaving(self, name: str) -> None:
+        """A managed server is to go: let it finish what it has, for a time."""
+        backend = await self._let_go(name)
+        if backend is not None:
+            _logger.info("%s: server %s is let go", self.group.name, name)
+            with anyio.move_on_after(self.drain_timeout_s):
+                await self.until_unused(backend)
 
     async def server_ready(self, server: ServerSettings) -> None:
         """A managed server answers."""
@@ -156,8 +226,24 @@ class RunningGroup:
 
     async def server_gone(self, name: str, reason: str) -> None:
         """A server has ended, or is no longer wanted."""
+        if await self._let_go(name) is not None:
+            _logger.warning("%s: server %s is gone (%s)", self.group.name, name, reason)
+
+    async def _let_go(self, name: str) -> Backend | None:
         self._added.discard(name)
         backend = await self.group.remove(name)
         if backend is not None:
             self.checker.remove(backend)
-            _logger.warning("%s: server %s is gone (%s)", self.group.name, name, reason)
+            if not backend.gone.is_set() and self._tasks is not None:
+                self.parting[name] = backend
+                self._tasks.start_soon(self._see_off, backend)
+        return backend
+
+    async def _see_off(self, backend: Backend) -> None:
+        await backend.gone.wait()
+        if self.parting.get(backend.name) is backend:
+            del self.parting[backend.name]
+
+
+async def _until_gone(backend: Backend) -> None:
+    await backend.gone.wait()

@@ -42,9 +42,7 @@ def parse_text(text: str) -> tuple[dict[str, ParsedSection], list[str]]:
         ("[http:a:b]", ["1:1: 'a:b' is not a name (letters, digits, '_', '-' and '.')"]),
         ("[cache]\nnonsense = 1", ["1:1: section [cache] is not available yet"]),
         ("[static:a]", ["1:1: [static:a] needs 'directory'"]),
-        ("[scaling]", ["1:1: section [scaling] is not available yet"]),
         ("[http]\ncache = yes", ["2:1: 'cache' in [http] is not available yet"]),
-        ("[http]\nmax_load = 1", ["2:1: 'max_load' in [http] is not available yet"]),
         (
             "[frontend]\nport = 80\n[http]\nserver1 = a:1\ncache = ${X:-}",
             ["5:1: 'cache' in [http] is not available yet"],

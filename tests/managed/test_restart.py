@@ -10,6 +10,17 @@ def test_each_short_life_doubles_the_delay_up_to_half_a_minute() -> None:
     assert [state.delay_s(0.1) for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
+def test_ten_short_lives_in_a_row_are_a_crash_loop() -> None:
+    state = RestartState()
+    hopeless = []
+    for lived_s in (0, 0, 0, 40, *[0.1] * 9, 0.1):
+        state.delay_s(lived_s)
+        hopeless.append(state.is_hopeless)
+    assert hopeless == [False] * 12 + [True, True]
+    state.start_over()
+    assert (state.is_hopeless, state.delay_s(0)) == (False, 0.5)
+
+
 def test_a_sound_life_starts_over() -> None:
     state = RestartState()
     assert [state.delay_s(lived) for lived in (1, 29.9, 30, 0, 600, 0)] == [0.5, 1, 0.5, 1, 0.5, 1]

@@ -9,14 +9,16 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
 from wsproxy.config.model import Address, ManagedSettings, ServerSettings
+from wsproxy.managed.restart import SHORT_LIVES
 from wsproxy.managed.servers import ManagedServers
 
 GRACE_S = 20.0  # ample for a busy machine; no test waits for it to pass
@@ -45,6 +47,9 @@ class Sink:
     async def server_ready(self, server: ServerSettings) -> None:
         self.ready[server.name] = server
         self._note("ready", server.name)
+
+    async def server_leaving(self, name: str) -> None:
+        self._note("leaving", name)
 
     async def server_gone(self, name: str, reason: str) -> None:
         self._note(f"gone: {reason}", name)
@@ -211,6 +216,7 @@ def test_no_server_outlives_a_proxy_that_was_killed() -> None:
         "from tests.managed.test_servers import COMMAND, TEMPLATE, ManagedSettings\n"
         "class Sink:\n"
         "    async def server_ready(self, server): print(server.address.unix_path, flush=True)\n"
+        "    async def server_leaving(self, name): pass\n"
         "    async def server_gone(self, name, reason): pass\n"
         "managed = ManagedServers(ManagedSettings(COMMAND), 'web', TEMPLATE, Sink())\n"
         "anyio.run(managed.run, backend_options={'use_uvloop': True})\n"
@@ -226,3 +232,126 @@ def test_no_server_outlives_a_proxy_that_was_killed() -> None:
             assert connection.recv(1000) == b""  # the end of the server is the end of its connections
     Path(path).unlink()
     Path(path).parent.rmdir()
+
+
+class DrainingSink(Sink):
+    """Takes its time to let a server go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = anyio.Event()
+
+    async def server_leaving(self, name: str) -> None:
+        self._note("leaving", name)
+        await self.unused.wait()
+
+
+def states(managed: ManagedServers) -> dict[str, str]:
+    return {server.name: server.state for server in managed.look()}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(GRACE_S):
+        while not condition():  # noqa: ASYNC110 - nothing announces it
+            await anyio.sleep(0.005)
+
+
+def test_one_more_is_started_up_to_the_most_and_the_youngest_let_go_down_to_the_first() -> None:
+    async def main() -> None:
+        sink = DrainingSink()
+        managed = ManagedServers(ManagedSettings(COMMAND, max_servers=2), "web", TEMPLATE, sink)
+        async with running(managed):
+            await sink.until(1)
+            assert managed.stop_one() is None
+            assert managed.start_one() == "web-2"
+            assert managed.start_one() is None
+            await sink.until(2)
+            pid = int(ask(sink.ready["web-2"])[0])
+            assert (managed.ready, managed.wanted) == (2, 2)
+            assert managed.stop_one() == "web-2"
+            assert managed.stop_one() is None
+            await sink.until(3)
+            assert sink.events[2] == ("leaving", "web-2")
+            os.kill(pid, 0)  # it lives until nothing uses it
+            assert states(managed) == {"web-1": "ready", "web-2": "leaving"}
+            sink.unused.set()
+            await until(lambda: states(managed) == {"web-1": "ready"})
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+            assert managed.start_one() == "web-2"
+            await sink.until(4)
+
+    anyio.run(main, backend_options={"use_uvloop": True})
+
+
+def test_another_command_replaces_each_server_after_another_is_ready() -> None:
+    async def main() -> None:
+        sink = DrainingSink()
+        sink.unused.set()
+        old = ManagedSettings(COMMAND, startup_servers=2, max_servers=2)
+        managed = ManagedServers(old, "web", TEMPLATE, sink)
+        async with running(managed):
+            await sink.until(2)
+            managed.use(replace(old, environment=(("COLOUR", "blue"),)), TEMPLATE)
+            await sink.until(6)
+            assert [name for what, name in sink.events[2:] if what == "leaving"] == ["web-1", "web-2"]
+            assert sink.events[2] == ("ready", "web-3")  # the new one first
+            await until(lambda: set(states(managed).values()) == {"ready"} and len(states(managed)) == 2)
+            assert {ask(sink.ready[name])[2] for name in states(managed)} == {"blue"}
+
+    anyio.run(main, backend_options={"use_uvloop": True})
+
+
+def test_a_replacement_that_does_not_come_up_leaves_the_old_ones(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("wsproxy.managed.servers.REPLACE_LIMIT_S", 0.3)
+
+    async def main() -> None:
+        sink = DrainingSink()
+        old = ManagedSettings(COMMAND)
+        managed = ManagedServers(old, "web", TEMPLATE, sink, Delays())
+        async with running(managed):
+            await sink.until(1)
+            managed.use(replace(old, command=("<python>", "-c", "exit(1)", "<sock>")), TEMPLATE)
+            await until(lambda: any("does not become ready" in record.getMessage() for record in caplog.records))
+            await until(lambda: states(managed) == {"web-1": "ready"})
+        assert sink.events == [("ready", "web-1")]
+
+    with caplog.at_level(logging.INFO, "wsproxy.managed"):
+        anyio.run(main, backend_options={"use_uvloop": True})
+
+
+def test_a_crash_loop_ends_and_a_reload_tries_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        sink, delays = Sink(), Delays(1000)
+        settings = ManagedSettings(("<python>", "-S", "-c", "raise SystemExit(3)"))
+        managed = ManagedServers(settings, "web", TEMPLATE, sink, delays)
+        async with running(managed):
+            await until(lambda: states(managed) == {"web-1": "failed"})
+            assert len(delays.noted) == SHORT_LIVES - 1
+            managed.revive()
+            await until(lambda: len(delays.noted) > SHORT_LIVES)
+
+    with caplog.at_level(logging.ERROR, "wsproxy.managed"):
+        anyio.run(main, backend_options={"use_uvloop": True})
+    assert "again and again (exit status 3)" in caplog.records[0].getMessage()
+
+
+def test_readiness_is_asked_of_a_server_that_takes_connections() -> None:
+    async def main() -> None:
+        sink, asked = Sink(), 0
+
+        async def is_ready(server: ServerSettings) -> bool:
+            nonlocal asked
+            asked += 1
+            assert sink.events == []
+            return asked == 3
+
+        managed = ManagedServers(ManagedSettings(COMMAND), "web", TEMPLATE, sink)
+        managed.is_ready = is_ready
+        async with running(managed):
+            await sink.until(1)
+        assert asked == 3
+
+    anyio.run(main, backend_options={"use_uvloop": True})

@@ -185,7 +185,14 @@ def status_of(snapshot: Snapshot) -> dict[str, Any]:
         "connections": sum(frontend.connections for frontend in snapshot.frontends),
         "websockets": sum(backend.websockets for backend in backends),
         "requests": sum(answered.total.count for route in snapshot.routes for answered in route.answered),
+        "servers": servers_of(snapshot),
+        "scaling": {group.name: round(group.load, 1) for group in snapshot.groups if group.load is not None},
     }
+
+
+def servers_of(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """The servers that the proxy has started itself, with what they use."""
+    return [{"group": group.name, **asdict(server)} for group in snapshot.groups for server in group.servers]
 
 
 def backend_of(backend: BackendFigures) -> dict[str, Any]:

@@ -119,6 +119,18 @@ TAPPED: Final = full(
 
 ERROR: Final = full({"error": {"type": "string"}})
 
+SERVER: Final = full(
+    {
+        "group": {"type": "string"},
+        "name": {"type": "string"},
+        "state": {"type": "string", "enum": ["starting", "ready", "waiting", "failed", "leaving"]},
+        "pid": _COUNT,
+        "restarts": _COUNT,
+        "cpu_s": _SECONDS,
+        "memory_bytes": _COUNT,
+    }
+)
+
 STATUS: Final = full(
     {
         "total_backends": _COUNT,
@@ -130,6 +142,8 @@ STATUS: Final = full(
         "connections": _COUNT,
         "websockets": _COUNT,
         "requests": _COUNT,
+        "servers": listed(SERVER),
+        "scaling": {"type": "object", "additionalProperties": {"type": "number"}},
     }
 )
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import anyio
 
-from wsproxy.admin.api import backend_of
+from wsproxy.admin.api import backend_of, servers_of
 from wsproxy.admin.control import Control
 from wsproxy.admin.messages import Channel
 from wsproxy.observe.histogram import BOUNDS_S
@@ -73,6 +73,7 @@ def figures_of(snapshot: Snapshot) -> dict[str, Any]:
         ],
         "routes": [_route(route) for route in snapshot.routes],
         "backends": [backend_of(backend) for backend in snapshot.backends()],
+        "servers": servers_of(snapshot),
         "waiting": sum(group.waiting for group in snapshot.groups),
         "processes": [
             {

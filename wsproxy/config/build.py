@@ -28,6 +28,7 @@ from wsproxy.config.model import (
     LogSettings,
     ManagedSettings,
     RouteSettings,
+    ScalingSettings,
     ServerSettings,
     TcpSettings,
     WebSocketSettings,
@@ -50,6 +51,7 @@ from wsproxy.config.schema import (
     POOL,
     ROUTE,
     ROUTE_KINDS,
+    SCALING,
     SERVER,
     TCP,
     TCP_LISTENER,
@@ -179,10 +181,10 @@ def _groups(parsed: Sections) -> tuple[GroupSettings, ...]:
             if algorithm.value == MEASURING:
                 timed.add(section.name if group is None else group.value)
     named = ((section, group_name(section)) for section in parsed.values())
-    return tuple(_group(section, name, name in timed) for section, name in named if name is not None)
+    return tuple(_group(section, name, parsed, name in timed) for section, name in named if name is not None)
 
 
-def _group(section: ParsedSection, name: str, timed: bool) -> GroupSettings:
+def _group(section: ParsedSection, name: str, parsed: Sections, timed: bool) -> GroupSettings:
     managed = _managed(section)
     return GroupSettings(
         name=name,
@@ -191,6 +193,7 @@ def _group(section: ParsedSection, name: str, timed: bool) -> GroupSettings:
         health=_health(section),
         watch=_watch(section, timed),
         managed=managed,
+        scaling=_scaling(section, parsed, managed),
     )
 
 
@@ -224,9 +227,21 @@ def _watch(section: ParsedSection, timed: bool) -> WatchSettings:
     )
 
 
+def _scaling(section: ParsedSection, parsed: Sections, managed: ManagedSettings | None) -> ScalingSettings | None:
+    """What the group says itself, else `[scaling]`, else the defaults; nothing where there is nothing to scale."""
+    if managed is None or managed.max_servers <= managed.startup_servers:
+        return None
+    fields = parsed["scaling"].fields(SCALING) if "scaling" in parsed else {}
+    own = section.fields(SCALING)
+    said = {key.target for key in SCALING.keys if section.get(key.name) is not None}
+    return ScalingSettings(**{name: own[name] if name in said else fields.get(name, own[name]) for name in own})
+
+
 def _managed(section: ParsedSection) -> ManagedSettings | None:
     if section.get("command") is None:
         return None
     fields = section.fields(MANAGED)
-    # Until there can be more servers than at the start, those are all there can be.
-    return ManagedSettings(**{"max_servers": fields["startup_servers"], **fields})
+    if (arguments := section.get("args")) is not None:
+        fields["command"] += arguments.value
+    fields["max_servers"] = max(fields["max_servers"], fields["startup_servers"])
+    return ManagedSettings(**fields)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from wsproxy.config.admin_token import is_loopback
 from wsproxy.config.choosing import WITHOUT_WEIGHTS
 from wsproxy.config.errors import Place, Problem
+from wsproxy.config.managed_checks import check_managed
 from wsproxy.config.model import Address, RouteSettings, ServerSettings
 from wsproxy.config.route_checks import check_routes
 from wsproxy.config.schema import (
@@ -20,7 +21,6 @@ from wsproxy.config.schema import (
     FRONTEND,
     GROUP_TABLES,
     LISTENING_KINDS,
-    MANAGED,
     MATCHING_KINDS,
     OUTLIER,
     ROUTE_KINDS,
@@ -33,7 +33,6 @@ Sections = Mapping[str, ParsedSection]
 _SOURCES: Final = ("group", "command", "discover", "redirect", "respond")
 """The keys besides serverN that say who answers."""
 _GROUP_KEYS: Final = frozenset(key.name for table in GROUP_TABLES for key in table.keys)
-_MANAGED_KEYS: Final = tuple(key.name for key in MANAGED.keys if key.available and key.name != "command")
 _DEFAULT_MAX_WORKERS: Final = ServerSettings("", Address()).max_workers
 _DEFAULT_ALGORITHM: Final = RouteSettings("", "http", "").algorithm
 
@@ -57,6 +56,7 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
         yield from _overload(overload, [each for each in sections.values() if each.kind.name in LISTENING_KINDS])
     yield from check_routes(sections)
     yield from _weights(sections)
+    yield from check_managed(sections)
     for section in sections.values():
         if section.kind.name == "frontend":
             yield from _error_pages(section)
@@ -72,7 +72,6 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
             yield from _servers(section)
             yield from _pool_sizes(section)
             yield from _upstream_tls(section)
-            yield from _managed(section)
             yield from _switched_off(section)
 
 
@@ -361,13 +360,3 @@ def _switched_off(section: ParsedSection) -> Iterator[Problem]:
         if key in section.settings:
             yield section.settings[key].key_place.problem(f"'{key}' has no effect without '{switch} = yes'")
 
-
-def _managed(section: ParsedSection) -> Iterator[Problem]:
-    if "command" not in section.settings:
-        for key in _MANAGED_KEYS:
-            if key in section.settings:
-                yield section.settings[key].key_place.problem(f"'{key}' needs a 'command' in [{section.name}]")
-        return
-    command = section.get("command")
-    if command is not None and not any("<sock>" in word for word in command.value):
-        yield command.place.problem("the command has no <sock> (its server must listen on that unix socket)")

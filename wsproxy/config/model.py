@@ -81,6 +81,20 @@ class ManagedSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ScalingSettings:
+    """When one more managed server is started, up to `max_servers`, and when one goes, down to `startup_servers`.
+
+    Load is requests a second and WebSockets held, by server.
+    """
+
+    max_load: int = 50
+    min_load: int = 10
+    upscale_pings: int = 5  # looks in a row above max_load
+    downscale_pings: int = 600  # looks in a row below min_load
+    interval_s: float = 1.0  # between two looks
+
+
+@dataclass(frozen=True, slots=True)
 class GroupSettings:
     """The backends that routes choose among; a route that lists its own servers owns a group of the same name."""
 
@@ -90,6 +104,7 @@ class GroupSettings:
     health: HealthSettings = HealthSettings()
     watch: WatchSettings = field(default_factory=WatchSettings)
     managed: ManagedSettings | None = None
+    scaling: ScalingSettings | None = None  # of managed servers that may become more
 
 
 @dataclass(frozen=True, slots=True)

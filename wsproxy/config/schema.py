@@ -227,8 +227,9 @@ MANAGED: Final = Table(
     model.ManagedSettings,
     (
         Key("command", WORDS, None, "starts one server: <sock> its socket, <name> its name, <python> this Python"),
+        Key("args", WORDS, None, "more words of the command, on as many lines as you like", field=""),
         Key("startup_servers", integer(1, 1000), "1", "servers to start with"),
-        Key("max_servers", integer(1, 1000), "1", "servers at most", LATER),
+        Key("max_servers", integer(1, 1000), "1", "servers at most, where load decides; never below startup_servers"),
         Key("environment", VARIABLES, None, "variables for the command"),
         Key("working_directory", PATH, None, "directory the command runs in"),
     ),
@@ -240,13 +241,13 @@ DISCOVERY: Final = Table(
 )
 
 SCALING: Final = Table(
-    None,
+    model.ScalingSettings,
     (
-        Key("max_load", _COUNT, "50", "requests a second per server above which one is added", LATER),
-        Key("min_load", _COUNT, "10", "requests a second per server below which one is taken away", LATER),
-        Key("upscale_pings", _COUNT, "5", "looks in a row above max_load", LATER),
-        Key("downscale_pings", _COUNT, "600", "looks in a row below min_load", LATER),
-        Key("interval", DURATION, "1s", "time between two looks", LATER),
+        Key("max_load", _COUNT, "50", "requests a second and WebSockets per server above which one is added"),
+        Key("min_load", _COUNT, "10", "those below which one is taken away"),
+        Key("upscale_pings", _COUNT, "5", "looks in a row above max_load"),
+        Key("downscale_pings", _COUNT, "600", "looks in a row below min_load"),
+        Key("interval", DURATION, "1s", "time between two looks"),
     ),
 )
 
@@ -350,7 +351,7 @@ SECTIONS: Final = (
         may_be_named=True,
         server_keys=SERVER.keys,
     ),
-    SectionKind("scaling", "when managed servers are added and taken away", (SCALING,), available=LATER),
+    SectionKind("scaling", "when managed servers are added and taken away", (SCALING,)),
     SectionKind(
         "static",
         "a route to files",

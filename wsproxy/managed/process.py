@@ -113,6 +113,17 @@ class ServerProcess:
         self._log(self._lines.end())
         return f"killed by {_signal_name(-code)}" if code < 0 else f"exit status {code}"
 
+    def ask_to_end(self) -> None:
+        """Send TERM; `wait` returns once it heeds that."""
+        if self._process.returncode is None:
+            self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """What did not heed TERM."""
+        if self._process.returncode is None:
+            log.warning("%s did not end in time: killed", self._name)
+            self._signal(signal.SIGKILL)
+
     async def stop(self, timeout_s: float) -> None:
         """End it and all it has started: TERM, then KILL for what is left after `timeout_s`. Cannot be cancelled."""
         with anyio.CancelScope(shield=True):

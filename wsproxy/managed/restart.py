@@ -1,6 +1,6 @@
-"""How long to wait before a server that ended is started again.
+"""How long to wait before a process that ended is started again, and when that has become hopeless.
 
-Pure: told how long the server lived; knows no clock.
+Pure: told how long the process lived; knows no clock.
 """
 
 from __future__ import annotations
@@ -13,20 +13,34 @@ LONGEST_DELAY_S: Final = 30.0
 """A server that cannot start costs two attempts a minute, and is back half a minute after its cause is mended."""
 SOUND_LIFE_S: Final = 30.0
 """A server that lived so long did start well: its end is a new matter, not the next failure in a row."""
+SHORT_LIVES: Final = 10
+"""So many in a row are a crash loop: after two to three minutes of trying, time alone will not mend it."""
 
 
 class RestartState:
-    """Doubles the delay with each short life in a row."""
+    """Doubles the delay with each short life in a row. short_lives: how many there have been in a row."""
 
-    __slots__ = ("_next_s",)
+    __slots__ = ("_next_s", "short_lives")
 
     def __init__(self) -> None:
         self._next_s = FIRST_DELAY_S
+        self.short_lives = 0
+
+    @property
+    def is_hopeless(self) -> bool:
+        """It is a crash loop: whoever has no other choice may still try on."""
+        return self.short_lives >= SHORT_LIVES
 
     def delay_s(self, lived_s: float) -> float:
         """Seconds to wait now that a life of `lived_s` seconds is over."""
         if lived_s >= SOUND_LIFE_S:
-            self._next_s = FIRST_DELAY_S
+            self.start_over()
+        self.short_lives += 1
         delay_s = self._next_s
         self._next_s = min(2 * delay_s, LONGEST_DELAY_S)
         return delay_s
+
+    def start_over(self) -> None:
+        """What has been is forgotten."""
+        self._next_s = FIRST_DELAY_S
+        self.short_lives = 0

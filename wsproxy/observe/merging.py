@@ -16,7 +16,8 @@ from wsproxy.observe.snapshot import Snapshot
 GAUGES: Final = frozenset(
     {
         *("workers", "idle", "min_workers", "max_workers", "queue", "queue_size", "oldest_wait_s"),
-        *("websockets", "waiting", "connections", "max_connections", "open", "entries", "buffered_bytes", "opening"),
+        *("parting", "websockets", "waiting", "connections", "max_connections"),
+        *("open", "entries", "buffered_bytes", "opening"),
     }
 )
 """What a process has now: added up like counters, and gone with the process."""

@@ -25,6 +25,7 @@ from wsproxy.observe.histogram import BOUNDS_S, NO_DURATIONS, Durations
 from wsproxy.observe.snapshot import (
     BackendFigures,
     BackendState,
+    GroupFigures,
     RouteFigures,
     Snapshot,
     TcpFigures,
@@ -37,6 +38,7 @@ _SIZES: Final = range(4, 27)
 
 _BACKEND: Final = ("group", "backend")
 _STATES: Final = get_args(BackendState)
+_SERVER_STATES: Final = ("starting", "ready", "waiting", "failed", "leaving")
 
 Labels = tuple[str, ...]
 Values = Iterable[tuple[Labels, float]]
@@ -74,6 +76,7 @@ class SnapshotCollector(Collector):
         yield from _websockets(snapshot.routes)
         yield from _tcp(snapshot.tcp)
         yield from _overload(snapshot)
+        yield from _managed(snapshot.groups)
         yield from _reloads(snapshot)
 
 
@@ -307,3 +310,33 @@ def _tcp(sections: Sequence[TcpFigures]) -> Iterator[Metric]:
             by_backend,
             (((each.name, name), size) for each in sections for name, size in getattr(each, f"{side}_bytes").items()),
         )
+
+
+_SERVER_ROWS: Final[tuple[Row, ...]] = (
+    ("gauge", "memory_bytes", "memory_bytes", "Resident bytes of a server that the proxy has started."),
+    ("counter", "cpu_seconds", "cpu_s", "CPU time of a server that the proxy has started."),
+    ("counter", "restarts", "restarts", "Starts after an end of its own."),
+)
+
+
+def _managed(groups: Sequence[GroupFigures]) -> Iterator[Metric]:
+    names = ("group", "server")
+    servers = [((group.name, server.name), server) for group in groups for server in group.servers]
+    yield from _rows("wsproxy_managed_server_", names, _SERVER_ROWS, servers)
+    yield _gauge(
+        "wsproxy_managed_servers",
+        "Servers that the proxy has started, by what they are doing.",
+        ("group", "state"),
+        (
+            ((group.name, state), float(sum(server.state == state for server in group.servers)))
+            for group in groups
+            if group.servers
+            for state in _SERVER_STATES
+        ),
+    )
+    yield _gauge(
+        "wsproxy_scaling_load",
+        "Requests a second and WebSockets by server, where they decide how many servers there are.",
+        ("group",),
+        (((group.name,), group.load) for group in groups if group.load is not None),
+    )

@@ -23,6 +23,7 @@ KEPT_LOOKS: Final = 20
 """The lag told of is the longest of the last ten seconds, so that a scrape every ten seconds misses none."""
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+_TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
 class LoopLag:
@@ -76,3 +77,23 @@ def _descriptors() -> int:
         return len(os.listdir("/proc/self/fd")) - 1  # listing them takes one
     except OSError:
         return 0
+
+
+def family_usage(pid: int) -> tuple[float, int]:
+    """CPU seconds and resident bytes of a process and of all that it has started and that still lives.
+
+    CPU of children that have ended and were waited for counts as their parent's.
+    """
+    cpu_ticks = pages = 0
+    waiting = [pid]
+    while waiting:
+        each = waiting.pop()
+        try:
+            stat = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            children = Path(f"/proc/{each}/task/{each}/children").read_text().split()
+        except OSError:  # it has ended, or there is no /proc
+            continue
+        cpu_ticks += sum(int(ticks) for ticks in stat[11:15])  # proc(5): utime, stime, cutime, cstime
+        pages += int(stat[21])
+        waiting += [int(child) for child in children]
+    return cpu_ticks / _TICKS_A_SECOND, pages * _PAGE_BYTES

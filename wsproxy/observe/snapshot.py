@@ -174,12 +174,35 @@ class BackendFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerFigures:
+    """One server that the proxy has started itself, with all that it has started in turn.
+
+    state: starting, ready, waiting (for its next start), failed (given up after a crash loop) or leaving. pid: 0 while
+    there is no process. restarts: after ends of its own.
+    """
+
+    name: str
+    state: str
+    pid: int = 0
+    restarts: int = 0
+    cpu_s: float = 0.0
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class GroupFigures:
-    """The backends of one group. waiting: requests for which no queue has room."""
+    """The backends of one group. waiting: requests for which no queue has room.
+
+    parting: servers that have left and still have something in hand, 1 each. servers: those that the proxy has started.
+    load: requests a second and WebSockets by server, None where they do not decide how many there are.
+    """
 
     name: str
     waiting: int = 0
     backends: tuple[BackendFigures, ...] = ()
+    parting: dict[str, int] = field(default_factory=dict)
+    servers: tuple[ServerFigures, ...] = ()
+    load: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

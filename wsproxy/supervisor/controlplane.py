@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -19,8 +20,10 @@ from wsproxy.config.model import Config, GroupSettings
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.tcp import TcpFrontend
 from wsproxy.net.systemd import InheritedSockets, ServiceManager
+from wsproxy.observe.snapshot import GroupFigures
 from wsproxy.reload import Reload, ReloadError
 from wsproxy.running import RunningGroup
+from wsproxy.scaler import BackendLoad
 from wsproxy.signals import Stop
 from wsproxy.supervisor.channel import ChannelError, RefusedError
 from wsproxy.supervisor.children import Answers, Children
@@ -31,6 +34,10 @@ from wsproxy.supervisor.source import Source
 
 if TYPE_CHECKING:
     from wsproxy.admin.control import Control
+    from wsproxy.backend.backend import Backend
+
+LOOK_AGAIN_S: Final = 0.2
+"""Between two looks at what processes still have in hand for a server that is to go."""
 
 END_S: Final = 3.0
 """Beyond `shutdown_timeout`, for the last lines of the logs."""
@@ -67,6 +74,8 @@ class ControlPlane(Application):
         """A group whose changes are told to the processes."""
         running = super().make_group(settings)
         running.group.on_change = self._group_changed
+        running.measure = partial(self._measure, settings.name)
+        running.until_unused = partial(self._until_unused, settings.name)
         return running
 
     def make_control(self) -> Control:
@@ -76,6 +85,25 @@ class ControlPlane(Application):
     def start_frontend(self, frontend: Frontend | TcpFrontend, sockets: list[socket.socket]) -> None:
         """Hold the sockets; the processes accept."""
         frontend.sockets = sockets
+
+    async def _measure(self, group: str) -> dict[str, BackendLoad]:
+        """What the servers of a group have to do, for all processes."""
+        loads: dict[str, BackendLoad] = {}
+        for each in await self._figures_of(group):
+            for backend in each.backends:
+                load = loads.get(backend.name, BackendLoad(0, 0))
+                exchanges = load.exchanges + backend.pool.exchanges
+                loads[backend.name] = BackendLoad(exchanges, load.leases + backend.websockets)
+        return loads
+
+    async def _until_unused(self, group: str, backend: Backend) -> None:
+        """No process has anything in hand for a server that has left."""
+        await self.settle()
+        while any(each.parting.get(backend.name) for each in await self._figures_of(group)):  # noqa: ASYNC110
+            await anyio.sleep(LOOK_AGAIN_S)
+
+    async def _figures_of(self, group: str) -> list[GroupFigures]:
+        return [each for found in await self.children.snapshots() for each in found.groups if each.name == group]
 
     def _orders(self) -> Orders:
         return Orders(

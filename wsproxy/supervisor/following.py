@@ -57,6 +57,7 @@ class FollowingGroup(RunningGroup):
         """Run the pools until cancelled or `retire`d."""
         with self._life:
             async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
                 tasks.start_soon(self.group.run)
                 await checkpoint()  # it runs: from now on servers can be brought in
                 self.ready.set()

@@ -213,7 +213,7 @@ def _judged(own: GroupFigures, every: GroupFigures | None) -> GroupFigures:
         )
         for backend in own.backends
     )
-    return replace(every, backends=backends)
+    return replace(every, backends=backends, servers=own.servers, load=own.load)
 
 
 def _figures_in(snapshot: Snapshot, wanted: BackendFigures) -> BackendFigures:
