@@ -46,6 +46,8 @@ QUICK_ROWS = ("http-70-64", "https-70-64", "http-1m-64", "http-70-512", "ws-128"
 QUICK_PEERS = ("wsproxy", "nginx", "haproxy", "aiohttp")
 HTTP_ONLY = ("aiohttp",)  # no TLS, no relay of bytes, one server
 BALANCED_ROWS = ("policy-70-64",)
+FILE_ROWS = ("static-16k", "static-1m")
+FILE_SERVERS = ("wsproxy", "nginx")
 WARM_UP_S = 0.5  # besides the first answer on every connection, which the load always waits for
 LOAD_LIMIT_S = 120.0  # for one load process, far above any window: a hang must not last the night
 KIB = 1024
@@ -65,7 +67,9 @@ class Plan:
         """What this peer gets of it."""
         wanted = VARIANT_ROWS.get(peer)
         rows = [row for row in self.rows if wanted is None or row.name in wanted]
-        return [row for row in rows if not (peer in HTTP_ONLY and (row.tls or row.layer4 or row.name in BALANCED_ROWS))]
+        if peer in HTTP_ONLY:
+            rows = [row for row in rows if not (row.tls or row.layer4 or row.name in BALANCED_ROWS)]
+        return [row for row in rows if row.name not in FILE_ROWS or peer in FILE_SERVERS]
 
 
 class Comparison:

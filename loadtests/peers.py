@@ -83,6 +83,11 @@ http {{
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $scheme;
         }}
+        location /files/ {{
+            alias {directory}/files/;
+            sendfile on;
+            tcp_nopush on;
+        }}
         location /ws {{
             proxy_pass http://origin;
             proxy_set_header Host $host;
@@ -157,6 +162,9 @@ algorithm = least-connections
 host = 127.0.0.1
 port = {tcp_port}
 server1 = 127.0.0.1:{origin}
+[static:files]
+path_prefix = /files
+directory = files
 [websocket]
 path_prefix = /ws
 server1 = 127.0.0.1:{origin}
@@ -227,8 +235,16 @@ def make_certificate(directory: Path) -> None:
     (directory / "both.pem").write_text("".join(parts))
 
 
+def make_files(directory: Path) -> None:
+    """Write `files/16k` and `files/1m`, of no bytes that any compression would gain from."""
+    (directory / "files").mkdir()
+    for name, size in (("16k", 16 * 1024), ("1m", 1024 * 1024)):
+        (directory / "files" / name).write_bytes(os.urandom(size))
+
+
 def _nginx(directory: Path, ports: Ports) -> list[str]:
     make_certificate(directory)
+    make_files(directory)
     user = "user root;" if os.geteuid() == 0 else ""  # else its worker could not enter our directory
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     text = NGINX.format(
@@ -263,6 +279,7 @@ def _haproxy(directory: Path, ports: Ports) -> list[str]:
 def _wsproxy(http_extra: str) -> Callable[[Path, Ports], list[str]]:
     def command(directory: Path, ports: Ports) -> list[str]:
         make_certificate(directory)
+        make_files(directory)
         file = directory / "proxy.ini"
         text = WSPROXY.format(
             port=ports.plain,

@@ -72,6 +72,8 @@ ROWS = (
     Row("http-70-512", "HTTP 70 B, 512 connections", "http", 512, "/70", 70),
     Row("http-16k-512", "HTTP 16 KiB, 512 connections", "http", 512, "/16k", 16 * 1024),
     Row("http-1m-512", "HTTP 1 MiB, 512 connections", "http", 512, "/1m", 1024 * 1024),
+    Row("static-16k", "file of 16 KiB, 64 connections", "http", 64, "/files/16k", 16 * 1024),
+    Row("static-1m", "file of 1 MiB, 64 connections", "http", 64, "/files/1m", 1024 * 1024),
     Row("https-70-64", "HTTPS 70 B, 64 connections, TLS 1.3", "http", 64, "/70", 70, tls=True),
     Row("policy-70-64", "HTTP 70 B, least connections of 8 servers", "http", 64, "/balanced/70", 70),
     Row("tcp-70-64", "TCP 70 B there and back, 64 connections", "http", 64, "/70", 70, layer4=True),

@@ -137,3 +137,14 @@ def test_an_access_log_that_cannot_be_written_is_found_before_the_start(
     expected = f"a.ini:6:10: {tmp_path / access} cannot be written: {reason.format(directory=tmp_path)}"
     assert found == ([expected] if reason else [])
     assert not list((tmp_path / "here").iterdir()), "looking makes no file"
+
+
+def test_directory_of_files(directory: Path) -> None:
+    text = "[frontend]\nport = 0\n[static:a]\ndirectory = {}\n"
+    assert findings(directory, text.format(".")) == []
+    assert findings(directory, text.format("lost")) == [
+        f"a.ini:4:13: {directory}/lost cannot be served: there is no such directory"
+    ]
+    assert findings(directory, text.format("text")) == [
+        f"a.ini:4:13: {directory}/text cannot be served: it is not a directory"
+    ]

@@ -13,9 +13,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 
+from tests.certificates import Authority
 from tests.integration.harness import (
     Message,
     Proxy,
@@ -29,6 +31,10 @@ from tests.integration.harness import (
     ok,
     proxy,
 )
+from tests.integration.sites import connect_tls, site
+from tests.integration.sites import frontend as tls_frontend
+from wsproxy.app import Application
+from wsproxy.config.build import load
 
 PAGE = b"<h1>Hello</h1>\n"
 BIG = 3 * 1024 * 1024 + 17
@@ -562,3 +568,49 @@ async def test_why_a_file_is_not_served_is_in_the_log(files: Path) -> None:
             await ask(running.port, b"/outside.txt")
             await ask(running.port, b"/nothing")
         assert log.of("INFO") == ["static:site: 'outside.txt' is not served: it leads out of the directory"]
+
+
+@in_loop
+async def test_over_tls(files: Path, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.issue("site.example")
+    text = tls_frontend(pair) + f"[static:site]\ndirectory = {files}\n"
+    content = (files / "big.bin").read_bytes()
+    async with site(text) as running:
+        client = await connect_tls(running.port, authority.client_context())
+        for target, body in ((b"/ten.txt", b"0123456789"), (b"/big.bin", content), (b"/ten.txt", b"0123456789")):
+            await client.send(get(target))
+            assert (await client.response()).body == body
+        await client.close()
+
+
+@in_loop
+async def test_reload_changes_what_is_served_and_keeps_connections_and_counters(files: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "index.html").write_text("other")
+    ini = "[frontend]\nhost = 127.0.0.1\nport = 0\n[log]\naccess = off\n[static:site]\ndirectory = {}\n{}"
+    texts = [ini.format(files, ""), ini.format(other, "cache_control = no-store\n")]
+    application = Application(load(texts[0], "a.ini", {}, "/"), lambda: load(texts[1], "a.ini", {}, "/"))
+    async with anyio.create_task_group() as tasks:
+        (address,) = await tasks.start(application.run)
+        async with await connect(int(address.rpartition(":")[2])) as client:
+            await client.send(get())
+            assert (await client.response()).body == PAGE
+            plan = await application.reload()
+            assert plan.routes.changed == ("static:site",)
+            await client.send(get())
+            answer = await client.response()
+            assert (answer.body, answer.field(b"cache-control")) == (b"other", b"no-store")
+        totals = application.routes["static:site"].totals
+        assert sum(each.total.count for each in totals.answered()) == 2
+        tasks.cancel_scope.cancel()
+
+
+@in_loop
+async def test_fields_are_added_to_and_taken_off_answers(files: Path) -> None:
+    async with serving(files, "add_header = X-Frame-Options: DENY\nremove_header = Last-Modified") as running:
+        for _ in range(2):
+            answer = await ask(running.port, b"/ten.txt")
+            assert answer.field(b"x-frame-options") == b"DENY"
+            assert answer.field(b"last-modified") is None

@@ -60,7 +60,9 @@ def test_a_layer_4_row_goes_to_the_port_that_relays_bytes() -> None:
 def test_a_peer_that_speaks_http_alone_has_no_other_rows() -> None:
     plan = make_plan(parse_arguments(["--peers", "aiohttp"]))
     missing = set(ROW_BY_NAME.values()) - set(plan.rows_of("aiohttp"))
-    assert {row.name for row in missing} == {"https-70-64", "policy-70-64", "tcp-70-64", "tcp-1m-64"}
+    assert {row.name for row in missing} == {
+        *("https-70-64", "policy-70-64", "tcp-70-64", "tcp-1m-64", "static-16k", "static-1m"),
+    }
 
 
 def test_options_choose_peers_rows_and_rounds() -> None:

@@ -43,7 +43,7 @@ class RecentFile:
 
 
 class RecentFiles:
-    """As many as fit in `limit_bytes`, those asked for last."""
+    """As many as fit in `limit_bytes`, those looked up last."""
 
     def __init__(self, limit_bytes: int = KEPT_BYTES, clock: Callable[[], float] = time.time) -> None:
         self._limit_bytes = limit_bytes

@@ -1,0 +1,104 @@
+"""Reading without waiting for a disk, and descriptors that are given back only when nobody uses them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import run
+from wsproxy.static.reading import Reading
+from wsproxy.static.tree import OpenFile
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+def opened(path: Path, content: bytes) -> OpenFile:
+    path.write_bytes(content)
+    fd = os.open(path, os.O_RDONLY)
+    return OpenFile(fd, os.fsencode(path), b"a", os.fstat(fd))
+
+
+def forget(file: OpenFile) -> None:
+    """Have the kernel forget a file's bytes; the test is skipped where it keeps them."""
+    os.fsync(file.fd)
+    os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    try:
+        os.preadv(file.fd, [bytearray(1)], 0, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return
+    except OSError:
+        pass
+    pytest.skip("this file system keeps all in memory, or cannot tell")
+
+
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def test_bytes_in_memory_are_read_at_once(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    file = opened(tmp_path / "a", b"0123456789")
+    reading = Reading(file, threads)
+    assert reading.is_in_memory(0, 10)
+    assert reading.try_read(0, 10) == b"0123456789"
+    assert reading.try_read(8, 10) == b"89"
+    assert reading.try_read(10, 10) == b""
+    assert run(lambda: reading.read(3, 2)) == b"34"
+    reading.close()
+    assert not is_open(file.fd)
+
+
+def test_bytes_on_disk_are_read_in_a_thread(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    file = opened(tmp_path / "a", os.urandom(1024 * 1024))
+    forget(file)
+    reading = Reading(file, threads)
+    assert reading.try_read(0, 1024) is None
+    assert not reading.is_in_memory(0, 1024)
+    assert run(lambda: reading.read(0, 1024)) == (tmp_path / "a").read_bytes()[:1024]
+    reading.close()
+    assert not is_open(file.fd)
+
+
+def test_descriptor_outlives_the_task_that_was_cancelled(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    """Or the thread would read from whatever is opened next under the same number."""
+    file = opened(tmp_path / "a", b"content")
+    reading = Reading(file, threads)
+    began, go_on, seen = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        go_on.wait(10)
+        assert os.pread(file.fd, 7, 0) == b"content"
+        seen.set()
+
+    closed = threading.Event()
+    reading.close_too(closed.set)
+
+    async def main() -> None:
+        task = asyncio.ensure_future(reading.run(work))
+        await asyncio.to_thread(began.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        reading.close()
+        assert is_open(file.fd)
+        assert not closed.is_set()
+        go_on.set()
+        assert await asyncio.to_thread(closed.wait, 10)
+
+    run(main)
+    assert seen.is_set()
+    assert not is_open(file.fd)
