@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.integration.harness import Message, RawServer, Wire, connect, get, in_loop, proxy
+from tests.certificates import Authority
+from tests.integration.harness import Message, RawServer, Wire, connect, fetch, get, in_loop, proxy
+from tests.integration.sites import TlsServer
 from tests.integration.websocket_wire import acceptance, handshake
 
 REWRITE = "rewrite_redirects = yes\nrewrite_cookies = yes\n"
@@ -52,6 +56,21 @@ async def test_location(lines: str, base: str, location: bytes, seen: bytes) -> 
         assert response.field(b"location") == seen.replace(b"PORT", b"%d" % server.port)
         path = base.encode() + b"/a"
         assert server.requests == [b"GET %b HTTP/1.1" % path]
+
+
+@in_loop
+async def test_location_of_a_server_behind_tls(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+
+    async def script(wire: Wire) -> None:
+        host = (await wire.request()).field(b"host") or b""
+        await wire.send(see_other(b"Location: https://%b/v1/x" % host))
+
+    server = TlsServer(script, authority.server_context("localhost"))
+    async with server.running():
+        server1 = f"https://localhost:{server.port}/v1\ntls_ca = {authority.certificate}\nhealth_check_interval = 1h"
+        async with proxy(f"[http]\nserver1 = {server1}\n{PREFIX}{REWRITE}") as running:
+            assert (await fetch(running.port, b"/api/a")).field(b"location") == b"/api/x"
 
 
 @in_loop
