@@ -87,9 +87,8 @@ async def test_a_server_that_was_started_again_is_told_the_script_again() -> Non
         await spare(store, b"a")
         await server.stop()
         await server.start()
-        await spare(store, b"a")  # finds the old connection closed, or the script missing
-        await eventually(lambda: store.is_open)
-        assert await spare(store, b"fresh") == [100.0]
+        assert await spare(store, b"a") == [100.0], "over a connection that is new, like the script"
+        assert store.faults == 0
 
 
 @in_loop

@@ -122,11 +122,20 @@ def test_another_rate_is_taken_over_in_place() -> None:
     for _ in range(10):
         limit.try_take("a", 0.0)
     assert limit.try_take("a", 0.0) == pytest.approx(-360.0)
-    limit.use(Rate(10, 1.0), 10, 1000)
-    assert limit.try_take("a", 0.0) == pytest.approx(-0.1), "an empty bucket is empty, but fills at the new rate"
-    assert limit.try_take("a", 0.1) == pytest.approx(0.0, abs=1e-9)
-    limit.use(Rate(10, 3600.0), 5, 1000)
-    assert limit.try_take("b", 0.1) == pytest.approx(4 * 360.0)
+    limit.use(Rate(10, 1.0), 10, 1000, now=5.0)
+    assert limit.try_take("a", 5.0) == pytest.approx(-0.1), "an empty bucket is empty, but fills at the new rate"
+    assert limit.try_take("a", 5.1) == pytest.approx(0.0, abs=1e-9)
+    limit.use(Rate(10, 3600.0), 5, 1000, now=6.0)
+    assert limit.try_take("b", 6.1) == pytest.approx(4 * 360.0)
+
+
+def test_after_a_reload_a_bucket_fills_from_then_on_and_not_from_when_its_client_comes() -> None:
+    limit = state(burst=10, rate=Rate(10, 3600.0))
+    for _ in range(10):
+        limit.try_take("a", 0.0)
+    limit.use(Rate(10, 1.0), 10, 1000, now=5.0)
+    assert limit.try_take("a", 5.5) == pytest.approx(0.4)
+    assert limit.try_take("a", 90.0) == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize(

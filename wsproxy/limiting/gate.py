@@ -93,7 +93,7 @@ class RouteGate:
             if state is None:
                 state = RateLimitState(limit.rate, limit.burst, settings.entries)
             else:
-                state.use(limit.rate, limit.burst, settings.entries)
+                state.use(limit.rate, limit.burst, settings.entries, monotonic())
             self._states.append(state)
         self._counted = [_counted(limit) for limit in settings.limits]
         self._names = [b'"%b"' % limit.name.encode() for limit in settings.limits]  # RFC 9651 section 3.3.3

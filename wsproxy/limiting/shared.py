@@ -100,8 +100,8 @@ class SharedBuckets:
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
-        once = Retry(NoBackoff(), 0)
-        client = Redis.from_url(self._url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=once)
+        once_more = Retry(NoBackoff(), 1)  # an idle connection may have been closed
+        client = Redis.from_url(self._url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=once_more)
         try:
             while True:
                 await self._wake.wait()

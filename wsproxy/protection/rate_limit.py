@@ -45,10 +45,11 @@ class RateLimitState:
         self._leaving: dict[Key, float] = {}
         self._turned_at = 0.0
         self.evicted = 0
-        self.use(rate, burst, entries)
+        self.use(rate, burst, entries, 0.0)
 
-    def use(self, rate: Rate, burst: int, entries: int) -> None:
-        """Take over another rate; what buckets lack of being full, they lack in time."""
+    def use(self, rate: Rate, burst: int, entries: int, now: float) -> None:
+        """Take over another rate: what a bucket lacks of being full it lacks in time, and is no more than all."""
+        self._changed_at = now
         self.token_s = rate.period_s / rate.amount
         self.full_s = self.token_s * burst
         self._most_s = self.full_s + self.token_s * _SLACK
@@ -70,8 +71,9 @@ class RateLimitState:
         if full_at < now:
             full_at = now
         lacks_s = full_at - now + self.token_s
+        if lacks_s > self._most_s + self.token_s:  # it was filled more slowly when it was emptied
+            lacks_s = max(self._changed_at + self.full_s - now, 0.0) + self.token_s
         if lacks_s > self._most_s:
-            lacks_s = min(lacks_s, self.full_s + self.token_s)  # a bucket that was larger before a reload
             young[key] = now + lacks_s - self.token_s
             return self.full_s - lacks_s
         young[key] = now + lacks_s
