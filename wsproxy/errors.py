@@ -83,8 +83,7 @@ def bad_answer(detail: str) -> Failure:
 
 def refused_answer(status: int) -> Failure:
     """The backend answered with an error that another one may make up for."""
-    message = "the backend answered with an error"
-    return Failure(Side.UPSTREAM, status, message, Retry.IF_SAFE, f"it answered {status}", is_answer=True)
+    return Failure(Side.UPSTREAM, status, "the backend answered with an error", Retry.IF_SAFE, is_answer=True)
 
 
 def closed_early(reused: bool) -> Failure:

@@ -10,7 +10,7 @@ import os
 import re
 import resource
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -92,10 +92,11 @@ async def spawned(
     files: int | None = None,
     started: str = "listening on",
     whole: str | None = None,
+    prefix: Sequence[str] = (),
 ) -> AsyncIterator[Spawned]:
     """Run the product on a free port, up to the log line that holds `started`; it is killed at the end if need be.
 
-    files: its limit of descriptors. whole: all of the file instead.
+    files: its limit of descriptors. whole: all of the file instead. prefix: a command that runs it.
     """
     path = directory / "proxy.ini"
     path.write_text(whole or f"[frontend]\nhost = 127.0.0.1\nport = 0\n{frontend}\n[log]\naccess = off\n{routes}")
@@ -105,6 +106,7 @@ async def spawned(
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
     process = await asyncio.create_subprocess_exec(
+        *prefix,
         sys.executable,
         *("-m", "wsproxy", str(path)),
         stderr=asyncio.subprocess.PIPE,
