@@ -87,9 +87,9 @@ class ApplicationControl:
     async def remove_backend(self, group: str | None, url: str) -> Leaving:
         """Let a server go."""
         running, backend = self._find(group, url)
-        figures = backend_figures(running, backend)
+        leaving = Leaving(backend_figures(running, backend), backend.pool.in_flight, backend.leases)
         await running.server_gone(backend.name, "removed by an operator")
-        return Leaving(figures, backend.pool.in_flight, backend.leases)
+        return leaving
 
     async def enable_backend(self, group: str | None, backend: str) -> BackendFigures:
         """Have it take traffic again."""

@@ -167,6 +167,25 @@ async def test_a_server_that_the_file_disables_is_there_unprobed_and_can_be_enab
 
 
 @in_loop
+async def test_calls_of_plain_tools_need_no_media_type_but_those_of_browsers_do() -> None:
+    async with RawServer(ok()) as server, administered(http_route(server.port)) as caller:
+        body = b'{"url": "http://127.0.0.1:1"}'
+        form = {"Content-Type": "application/x-www-form-urlencoded"}  # what `curl -d` says
+        assert (await caller.client.post("/backends", content=body, headers=form)).status_code == 201
+        gone = await caller.client.request("DELETE", "/backends", content=body)
+        assert (gone.status_code, gone.json()["left"]) == (200, {"requests": 0, "websockets": 0})
+        assert (await caller.client.post("/sessions/drain")).status_code == 400, "all of them is said by {}, not by nothing"
+        for fields in (
+            {"Content-Type": "text/plain"},
+            {**form, "Origin": f"http://127.0.0.1:{caller.port}"},
+            {**form, "Referer": "http://elsewhere.example/"},
+            {**form, "Sec-Fetch-Site": "none"},
+        ):
+            answer = await caller.client.post("/backends", content=body, headers=fields)
+            assert answer.status_code == 415, fields
+
+
+@in_loop
 async def test_a_weight_is_changed() -> None:
     async with RawServer(ok()) as server, administered(http_route(server.port)) as caller:
         url = f"http://127.0.0.1:{server.port}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote
 
 from wsproxy.http.messages import RequestHead, field_values
@@ -18,7 +18,11 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """RFC 9110 section 9.2.1: no side effects."""
 
 
-MOST_PARAMETERS = 16
+MOST_PARAMETERS: Final = 16
+
+_OF_TOOLS: Final = ("", "application/x-www-form-urlencoded")
+_OF_BROWSERS: Final = (b"origin", b"referer", b"cookie", b"sec-fetch-site", b"sec-fetch-mode")
+"""One of these comes with each request of a page that is not a plain visit."""
 
 
 class RefusalError(Exception):
@@ -67,9 +71,13 @@ class Request:
         return values[0].decode("latin-1") if values else None
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises RefusalError."""
+        """The body as a JSON object. Raises RefusalError.
+
+        Its media type has to be JSON's: pages of other sites cannot send that unasked (Fetch standard, 3.2.2). A tool
+        that is no browser may say nothing, or what `curl -d` says, as with the proxies that had this API first.
+        """
         media_type = (self.field(b"content-type") or "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
+        if media_type != "application/json" and (media_type not in _OF_TOOLS or self._may_be_a_browsers):
             raise RefusalError(415, "the body must be application/json")
         try:
             content = json.loads(self.body)
@@ -78,6 +86,10 @@ class Request:
         if not isinstance(content, dict):
             raise RefusalError(400, "the body is not a JSON object")
         return content
+
+    @property
+    def _may_be_a_browsers(self) -> bool:
+        return any(self.field(name) is not None for name in _OF_BROWSERS)
 
 
 @dataclass(frozen=True, slots=True)
