@@ -28,6 +28,7 @@ LAYERS: Final = (
     {"admin"},
     {"scaler"},
     {"guards"},
+    {"caching"},
     {"running", "routes", "check", "logbook"},
     {"reload"},
     {"figures", "taps"},
@@ -43,7 +44,7 @@ LAYERS: Final = (
 SHAPES: Final = {
     *("wsproxy", "wsproxy.errors", "wsproxy.http.messages"),
     *("wsproxy.config.model", "wsproxy.config.content_settings", "wsproxy.config.watch_settings"),
-    "wsproxy.config.budget_settings",
+    *("wsproxy.config.budget_settings", "wsproxy.config.cache_settings"),
 }
 """What everyone may know: frozen settings, message heads, failures."""
 

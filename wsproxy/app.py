@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from wsproxy.administration import Administration
 from wsproxy.balancing.algorithms import make_policy
 from wsproxy.balancing.policy import Policy
+from wsproxy.caching import Caching
 from wsproxy.config.diff import Plan, make_plan
 from wsproxy.config.model import (
     AdminSettings,
@@ -84,7 +85,10 @@ class Application:
         self.logbook = Logbook(config.log)
         self.guards = Guards(self, config.overload)
         self.groups = {settings.name: self.make_group(settings) for settings in config.groups}
-        self.route_maker = RouteMaker(self.groups, self.deadlines, self.rng, self.guards, self.sticky_secret)
+        self.caching = Caching(config.cache)
+        self.route_maker = RouteMaker(
+            self.groups, self.deadlines, self.rng, self.guards, self.caching, self.sticky_secret
+        )
         drain_s = self.shutdown_timeout_s / 2
         self.routes = {settings.name: self.route_maker.make(settings, drain_s) for settings in config.routes}
         self.frontend_by_name = {settings.name: self.make_frontend(settings) for settings in config.frontends}
@@ -201,6 +205,7 @@ class Application:
             self.logbook.start(self._services)
             self._services.start_soon(self.guards.run)
             self._services.start_soon(self.administration.run)
+            self._services.start_soon(self.caching.run)
             for running in self.groups.values():
                 self._services.start_soon(running.run)
             if await self._comes_up(stop.wait):

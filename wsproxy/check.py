@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from wsproxy.config.cache_settings import CacheSettings
 from wsproxy.config.model import Config, LogSettings, ServerSettings
 from wsproxy.config.share import effective_total
 from wsproxy.frontend.own_answers import ErrorPageError, read_page
@@ -36,7 +37,7 @@ def check_files(config: Config) -> list[Finding]:
     pools = [finding for group in config.groups for server in group.servers for finding in _pool(server, config)]
     trust = dict.fromkeys(finding for server in servers for finding in _trust(server))
     files = (*_identities(config), *_pages(config), *_directories(config), *_access_log(config.log))
-    return [*files, *trust, *pools, *_libraries(config)]
+    return [*files, *trust, *pools, *_libraries(config), *_cache(config.cache)]
 
 
 def _libraries(config: Config) -> Iterator[Finding]:
@@ -62,6 +63,11 @@ def _access_log(settings: LogSettings) -> Iterator[Finding]:
         reason = "" if os.access(path.parent, os.W_OK) else f"permission denied in {path.parent}"
     if reason:
         yield Finding(settings.access_place, f"{path} cannot be written: {reason}")
+
+
+def _cache(settings: CacheSettings) -> Iterator[Finding]:
+    if settings.store == "redis" and find_spec("redis") is None:
+        yield Finding(settings.place, "'store = redis' needs the Redis client (pip install 'wsproxy[redis]')")
 
 
 def _identities(config: Config) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from wsproxy.admin.control import (
     UnknownError,
 )
 from wsproxy.backend.backend import Backend
+from wsproxy.cache.store import StoreFaultError
 from wsproxy.config.addresses import UPSTREAM
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import Address, ServerSettings
@@ -208,9 +209,19 @@ class ApplicationControl:
 
     # The whole.
 
-    async def purge_cache(self) -> int:
-        """There is none."""
-        raise AbsentError("there is no cache")
+    async def purge_cache(self, url: str | None, tag: str | None) -> int:
+        """Forget answers that are kept."""
+        cache = self._app.caching.cache
+        if cache is None:
+            raise AbsentError("there is no cache (write cache = yes in a route)")
+        try:
+            purged = await cache.purge(url, tag)
+        except ValueError as error:
+            raise ControlError(f"'{url}' is not a URL: {error}") from None
+        except StoreFaultError as error:
+            raise ConflictError(str(error)) from None
+        _logger.info("cache: %d answers were purged by an operator (url %s, tag %s)", purged, url, tag)
+        return purged
 
     async def switch(self, monitoring: bool | None, scaling: bool | None) -> Switches:
         """Monitoring, and the scaling of all groups that scale."""

@@ -145,6 +145,7 @@ class Exchange:
     variables: what the route's templates say of the request, where it has some.
     edits: what changes the head of the final response, first to last.
     filter: what changes or copies its body.
+    cache_result: what the cache did with it, see `cache.outcomes`, or "" where there is none.
     preference: which backend it belongs to, where its route asks for that.
     keep_alive: whether the client's connection may be used again; the worker clears it when its answer rules that out.
     committed: an interim response went to the client, so nothing can be retried.
@@ -164,6 +165,7 @@ class Exchange:
         "attempts",
         "backend_name",
         "body",
+        "cache_result",
         "client",
         "committed",
         "edits",
@@ -205,7 +207,7 @@ class Exchange:
         self.answered_bytes = 0
         self.abandoned: Failure | None = None
         self.attempts = 0
-        self.backend_name = ""
+        self.backend_name = self.cache_result = ""
         self.failure: Failure | None = None
         self.first_byte_at = 0.0  # perf_counter; not set for an answer that is sent in one piece
         self.offered_at = self.give_up_at = 0.0

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import wsproxy
 from wsproxy.backend.backend import Backend
+from wsproxy.cache.cache import Cache
+from wsproxy.cache.outcomes import MEANINGS
 from wsproxy.config.model import Address
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.relay import Relay
@@ -27,6 +29,7 @@ from wsproxy.observe.process import family_usage, process_figures
 from wsproxy.observe.snapshot import (
     BackendFigures,
     BackendState,
+    CacheFigures,
     Carried,
     FrontendFigures,
     GroupFigures,
@@ -76,6 +79,7 @@ class Figures:
             reloads=self.reloads,
             overload=_overload(app.guards.overload),
             tcp=tuple(_tcp(frontend) for frontend in app.tcp_by_name.values()),
+            cache=_cache(app.caching.cache),
             processes=(process_figures(self.started_at, self._lag.longest_s, app.logbook.access_lost),),
         )
 
@@ -301,6 +305,25 @@ def _websockets(relays: Relays) -> WebSocketFigures:
 
 def _by_size(counts: Sequence[int]) -> dict[int, int]:
     return {exponent: count for exponent, count in enumerate(counts) if count}
+
+
+def _cache(cache: Cache | None) -> CacheFigures | None:
+    if cache is None:
+        return None
+    totals, store = cache.totals, cache.store
+    return CacheFigures(
+        results={outcome: totals.results[outcome] for outcome in MEANINGS},
+        entries=store.entries,
+        used_bytes=store.used_bytes,
+        max_bytes=cache.settings.max_size_bytes if cache.memory is not None else 0,
+        fetching=len(cache.flights),
+        stored=totals.stored,
+        refused=totals.refused,
+        evicted=store.evicted,
+        purged=totals.purged,
+        background=totals.background,
+        faults=store.faults,
+    )
 
 
 def _carried(counted: Traffic | FrameScanner) -> Carried:

@@ -153,6 +153,8 @@ class Reload:
         app = self._app
         app.guards.use(self._new.overload)
         before, app.routes = app.routes, {}
+        if self.plan.cache_changed:
+            app.caching.use(self._new.cache)
         for settings in self._new.routes:
             route = before.pop(settings.name, None)
             group = app.route_maker.group_of(settings)
@@ -163,6 +165,8 @@ class Reload:
                     route.gate = old.gate  # with what it has counted
             elif route.settings != settings:
                 app.route_maker.change(route, settings)
+            elif self.plan.cache_changed:
+                app.caching.bind(route)
             app.guards.guard(route)
             app.routes[settings.name] = route
         for route in before.values():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wsproxy.backend.group import Group
 from wsproxy.balancing.affinity import Affinity
 from wsproxy.balancing.algorithms import make_policy
+from wsproxy.caching import Caching
 from wsproxy.config.model import RouteSettings
 from wsproxy.frontend import fixed_answers
 from wsproxy.frontend.compression import Compression
@@ -36,12 +37,14 @@ class RouteMaker:
         deadlines: Deadlines,
         rng: random.Random,
         guards: Guards,
+        caching: Caching,
         secret: bytes,
     ) -> None:
         self._groups = groups
         self._deadlines = deadlines
         self._rng = rng
         self._guards = guards
+        self._caching = caching
         self._secret = secret
         self._nobody = Group("", (), deadlines)
         self._file_threads = make_threads()
@@ -83,6 +86,7 @@ class RouteMaker:
         if settings.static is not None:
             site = StaticSite(settings.static, settings.path_prefix, self._deadlines, self._file_threads)
             route.handler = site.answer
+        self._caching.bind(route)
 
     def _affinity(self, settings: RouteSettings) -> Affinity | None:
         if not Affinity.is_needed(settings):

@@ -44,7 +44,8 @@ def test_what_fits(action: str, content: dict[str, Any]) -> None:
         ("add_backend", {"url": "a:1", "weight": 1001}, "'weight' must be 0 to 1000"),
         ("add_backend", {"url": "a:1", "wieght": 1}, "there is no property 'wieght' (known: url, group, weight)"),
         ("switch", {"monitoring": 1}, "'monitoring' must be a boolean"),
-        ("purge_cache", {"x": 1}, "there is no property 'x' (known: none)"),
+        ("purge_cache", {"x": 1}, "there is no property 'x' (known: url, tag)"),
+        ("purge_cache", {"url": "/a"}, "'url' must fit ^https?://[!-.0-~]+(/[!-~]*)?$"),
     ],
 )
 def test_what_does_not_fit_is_named(action: str, content: dict[str, Any], problem: str) -> None:

@@ -215,7 +215,6 @@ def test_every_mistake_is_reported_in_the_order_of_the_file() -> None:
         "proxy.ini:3:1: unknown key 'prot' in [frontend] (did you mean 'port'?)",
         "proxy.ini:6:11: server2 has the same address as the server in line 5",
         "proxy.ini:7:11: 99 is out of range (0 to 10)",
-        "proxy.ini:8:1: section [cache] is not available yet",
         "proxy.ini:9:1: '[' is not closed with ']'",
         "proxy.ini:9:1: section [http] stands twice: here and in line 4",
     ]

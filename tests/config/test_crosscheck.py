@@ -27,7 +27,7 @@ _NO_ROUTE = "1:1: no route: nothing would be served (write [http] or [websocket]
         ("", [_NO_FRONTEND, _NO_ROUTE]),
         (_FRONTEND, [_NO_ROUTE]),
         (_HTTP, [_NO_FRONTEND]),
-        (_FRONTEND + "[cache]", [_NO_ROUTE, "3:1: section [cache] is not available yet"]),
+        (_FRONTEND + "[cache]", [_NO_ROUTE]),
         (
             _HTTP + "[frontend]\nport = 80\n[frontend:b]\nhost = 0.0.0.0\nport = 80",
             ["7:8: [frontend:b] listens on the same host and port as [frontend] (line 3)"],

@@ -160,8 +160,8 @@ class Api:
 
     # The whole.
 
-    async def _purge_cache(self, _: Arguments) -> Answer:
-        return Answer.json({"purged": await self._control.purge_cache()})
+    async def _purge_cache(self, given: Arguments) -> Answer:
+        return Answer.json({"purged": await self._control.purge_cache(given.get("url"), given.get("tag"))})
 
     async def _switch(self, given: Arguments) -> Answer:
         return Answer.json(asdict(await self._control.switch(given.get("monitoring"), given.get("scaling"))))
@@ -184,6 +184,7 @@ def status_of(snapshot: Snapshot) -> dict[str, Any]:
         "uptime_s": max(snapshot.at - started_at, 0.0),
         "connections": sum(frontend.connections for frontend in snapshot.frontends),
         "websockets": sum(backend.websockets for backend in backends),
+        "cache": None if snapshot.cache is None else asdict(snapshot.cache),
         "requests": sum(answered.total.count for route in snapshot.routes for answered in route.answered),
         "servers": servers_of(snapshot),
         "scaling": {group.name: round(group.load, 1) for group in snapshot.groups if group.load is not None},

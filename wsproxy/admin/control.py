@@ -136,8 +136,8 @@ class Control(Protocol):
         """Close all that fit with 1012 at their route's pace; how many they are."""
         ...
 
-    async def purge_cache(self) -> int:
-        """Forget all answers that are kept; how many they were. AbsentError without a cache."""
+    async def purge_cache(self, url: str | None, tag: str | None) -> int:
+        """Forget the answers of a URL and those with a tag, or all; how many they were. AbsentError without a cache."""
         ...
 
     async def switch(self, monitoring: bool | None, scaling: bool | None) -> Switches:

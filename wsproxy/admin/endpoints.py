@@ -17,6 +17,7 @@ Schema = Mapping[str, Any]
 """As JSON Schema has it."""
 
 _TEXT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 1024}
+_URL: Final[Schema] = {**_TEXT, "pattern": r"^https?://[!-.0-~]+(/[!-~]*)?$", "examples": ["http://host/path"]}
 _NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 256}
 _WEIGHT: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": 1000}
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
@@ -141,6 +142,7 @@ STATUS: Final = full(
         "uptime_s": _SECONDS,
         "connections": _COUNT,
         "websockets": _COUNT,
+        "cache": {"type": ["object", "null"]},
         "requests": _COUNT,
         "servers": listed(SERVER),
         "scaling": {"type": "object", "additionalProperties": {"type": "number"}},
@@ -291,9 +293,9 @@ ENDPOINTS: Final = (
         "POST",
         "/cache/purge",
         "purge_cache",
-        "Forget the answers that are kept",
-        {200: full({"purged": _COUNT}), 409: ERROR},
-        obj({}),
+        "Forget the answers of a URL and those with a tag (Cache-Tag, Surrogate-Key); without either all that are kept",
+        {200: full({"purged": _COUNT}), 400: ERROR, 409: ERROR},
+        obj({"url": _URL, "tag": _TEXT}),
     ),
     Endpoint("GET", "/switches", "switches", "What is switched on; null: there is no such thing", {200: _SWITCHES}),
     Endpoint(

@@ -39,6 +39,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "total_ms": "milliseconds from the request's head to the answer's end; for `ws_close`, the WebSocket's life",
     "request_id": "the id that the server got as X-Request-ID",
     "trace_id": "the trace id of the request's traceparent field",
+    "cache": "what the cache did: `hit`, `miss`, `expired`, `revalidated`, `stale`, `collapsed` or `bypass`",
     "reason": "what went wrong, in words that the client may read too",
     "client_messages": "messages that the client has sent (`ws_close` only, like all that follow but bytes)",
     "client_bytes": "bytes of payload in them; for `tcp`, all that the client has sent",

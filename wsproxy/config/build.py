@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from wsproxy.config import reader, sections
 from wsproxy.config.budget_settings import OverloadSettings
+from wsproxy.config.cache_settings import CacheSettings
 from wsproxy.config.choosing import MEASURING
 from wsproxy.config.content_keys import COMPRESSION, STATIC
 from wsproxy.config.content_settings import CompressionSettings, StaticSettings
@@ -40,6 +41,7 @@ from wsproxy.config.route_keys import HTTP_ROUTE
 from wsproxy.config.schema import (
     ADMIN,
     BREAKER,
+    CACHE,
     FRONTEND,
     HEALTH,
     LOG,
@@ -75,6 +77,7 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
     if problems:
         raise ConfigError(problems)
     log, admin, overload = parsed.get("log"), parsed.get("admin"), parsed.get("overload")
+    cache = parsed.get("cache")
     return Config(
         source=source,
         frontends=tuple(_frontend(section) for section in parsed.values() if section.kind.name == "frontend"),
@@ -85,6 +88,7 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
         overload=OverloadSettings() if overload is None else OverloadSettings(**overload.fields(OVERLOAD)),
         tcp=tuple(_tcp(section) for section in parsed.values() if section.kind.name == "tcp"),
         processes=next((written.value for written in processes_written(parsed)), 1),
+        cache=CacheSettings() if cache is None else _cache(cache),
     )
 
 
@@ -118,6 +122,11 @@ def _log(section: ParsedSection) -> LogSettings:
 def _admin(section: ParsedSection) -> AdminSettings:
     port = section.get("port")
     return AdminSettings(place=str(section.place if port is None else port.place), **section.fields(ADMIN))
+
+
+def _cache(section: ParsedSection) -> CacheSettings:
+    store = section.get("redis_url") or section.get("store")
+    return CacheSettings(place=str(section.place if store is None else store.place), **section.fields(CACHE))
 
 
 def _certificates(section: ParsedSection) -> tuple[CertificateSettings, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from wsproxy.config.admin_token import is_loopback
 from wsproxy.config.choosing import WITHOUT_WEIGHTS
+from wsproxy.config.crosscheck_cache import check_cache, check_caching_route
 from wsproxy.config.errors import Place, Problem
 from wsproxy.config.managed_checks import check_managed
 from wsproxy.config.model import Address, RouteSettings, ServerSettings
@@ -55,6 +56,8 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
     if (overload := sections.get("overload")) is not None:
         yield from _overload(overload, [each for each in sections.values() if each.kind.name in LISTENING_KINDS])
     yield from check_routes(sections)
+    if (cache := sections.get("cache")) is not None:
+        yield from check_cache(cache)
     yield from _weights(sections)
     yield from check_managed(sections)
     for section in sections.values():
@@ -64,6 +67,7 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
             yield from _inspected_relay(section)
             yield from _choosing(section)
             yield from _replayed_messages(section)
+            yield from check_caching_route(section)
         if section.kind.name in CHOOSING_KINDS:
             yield from _route_group(section, sections)
         if section.kind.server_keys:

@@ -39,12 +39,13 @@ class Plan:
     admin_changed: bool = False
     overload_changed: bool = False
     tcp: Changes = Changes()
+    cache_changed: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether the new configuration is the old one."""
         parts = (self.frontends, self.tcp, self.routes, self.groups, *self.servers.values())
-        others = self.log_changed or self.admin_changed or self.overload_changed
+        others = self.log_changed or self.admin_changed or self.cache_changed or self.overload_changed
         return not others and all(part.is_empty for part in parts)
 
     def lines(self) -> list[str]:
@@ -53,7 +54,12 @@ class Plan:
         if self.tcp != Changes():
             titled.insert(1, ("tcp listeners", self.tcp))
         titled += [(f"servers of {group}", changes) for group, changes in self.servers.items() if not changes.is_empty]
-        others = [("log", self.log_changed), ("admin", self.admin_changed), ("overload", self.overload_changed)]
+        others = [
+            ("log", self.log_changed),
+            ("admin", self.admin_changed),
+            ("overload", self.overload_changed),
+            ("cache", self.cache_changed),
+        ]
         return [_line(*each) for each in titled] + [f"{title}: changed" for title, changed in others if changed]
 
 
@@ -74,6 +80,7 @@ def make_plan(old: Config, new: Config) -> Plan:
         admin_changed=old.admin != new.admin,
         overload_changed=old.overload != new.overload,
         tcp=_changes(_named(old.tcp), _named(new.tcp)),
+        cache_changed=old.cache != new.cache,
     )
 
 

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from wsproxy.config.budget_settings import OverloadSettings
+from wsproxy.config.cache_settings import CacheSettings
 from wsproxy.config.content_settings import CompressionSettings, StaticSettings
 from wsproxy.config.watch_settings import WatchSettings
 
@@ -319,6 +320,8 @@ class RouteSettings:
     rate_limit: RateLimitSettings = RateLimitSettings()
     compression: CompressionSettings | None = None
     static: StaticSettings | None = None
+    cache: bool = False
+    cache_control: str | None = None  # in place of what the servers say
     websocket: WebSocketSettings = WebSocketSettings()
 
 
@@ -374,6 +377,7 @@ class Config:
     groups: tuple[GroupSettings, ...]
     log: LogSettings = field(default_factory=LogSettings)
     admin: AdminSettings | None = None
+    cache: CacheSettings = field(default_factory=CacheSettings)
     processes: int = 1  # that carry the traffic; 0: one for each CPU
     tcp: tuple[TcpSettings, ...] = ()
     overload: OverloadSettings = field(default_factory=OverloadSettings)

@@ -14,6 +14,8 @@ from wsproxy.config import budget_settings, model, watch_settings
 from wsproxy.config.access_format import ACCESS_FORMAT
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
 from wsproxy.config.admin_token import TOKEN
+from wsproxy.config.cache_settings import CacheSettings
+from wsproxy.config.caching import CACHE_CONTROL, CACHED_METHODS, IGNORED
 from wsproxy.config.choosing import ALGORITHM, CONNECTION_ALGORITHM, HASH_KEY, LIMIT_KEYS, STICKY, STICKY_SECRET
 from wsproxy.config.content_keys import COMPRESSION, STATIC
 from wsproxy.config.failing import SHARE, STATUSES
@@ -112,7 +114,8 @@ ROUTE: Final = Table(
         Key("retry_status", STATUSES, "none", "answers that are such failures", field="retry_statuses"),
         Key("pass_trailers", BOOLEAN, "no", "forward trailer fields of chunked messages, both ways"),
         Key("preserve_host", BOOLEAN, "no", "servers written as a URL get the client's Host too"),
-        Key("cache", BOOLEAN, "no", "keep answers in the cache", LATER),
+        Key("cache", BOOLEAN, "no", "keep answers in the cache"),
+        Key("cache_control", CACHE_CONTROL, None, "Cache-Control in place of the servers' own; needs cache"),
     ),
 )
 
@@ -279,15 +282,21 @@ TCP: Final = Table(
 )
 
 CACHE: Final = Table(
-    None,
+    CacheSettings,
     (
         Key("store", choice("memory", "redis"), "memory", "where answers are kept"),
-        Key("redis_url", text("redis://…"), None, "the Redis server"),
-        Key("max_size", size(1), None, "all answers together at most"),
-        Key("max_entry_size", size(1), None, "one answer at most"),
-        Key("default_ttl", DURATION, None, "freshness of answers that state none"),
-        Key("methods", text("methods"), None, "methods whose answers are kept"),
-        Key("cache_ignore", text("directives"), None, "what is overruled"),
+        Key("redis_url", REDIS_URL, None, "the Redis server, which may serve several proxies"),
+        Key("redis_timeout", DURATION, "250ms", "time Redis may take; then the request goes to the server"),
+        Key("max_size", size(64 * 1024), "64m", "all answers in memory together at most; Redis has its own maxmemory"),
+        Key("max_entry_size", size(1024), "1m", "one answer at most; a larger one is passed through"),
+        Key("default_ttl", DURATION, None, "freshness of answers that state none; without it they are not kept"),
+        Key("heuristic", BOOLEAN, "no", "guess the freshness of such answers from their Last-Modified"),
+        Key("stale_while_revalidate", DURATION, None, "time a stale answer is given out for while another is fetched"),
+        Key("stale_if_error", DURATION, None, "time a stale answer is given out for when the servers fail"),
+        Key("wait_timeout", DURATION, "5s", "time a request waits for another's fetch of the same answer"),
+        Key("obey_clients", BOOLEAN, "yes", "clients may ask for a fresh answer, or for kept ones only"),
+        Key("methods", CACHED_METHODS, "GET HEAD", "methods that are answered from what is kept"),
+        Key("cache_ignore", IGNORED, None, "paths, and methods, that the cache leaves alone"),
     ),
 )
 
@@ -367,7 +376,7 @@ SECTIONS: Final = (
         may_be_named=True,
         server_keys=SERVER.keys,
     ),
-    SectionKind("cache", "the cache of answers", (CACHE,), available=LATER),
+    SectionKind("cache", "the cache of answers, for routes with `cache = yes`", (CACHE,)),
     SectionKind("overload", "what the whole proxy has room for; past it new work is refused", (OVERLOAD,)),
     SectionKind("admin", "the API, the metrics and the dashboard; only where this section stands", (ADMIN,)),
     SectionKind("log", "logs and access lines", (LOG,)),

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from wsproxy.config.model import Config, FrontendSettings, GroupSettings, Rate, RateLimit, RouteSettings, ServerSettings
+from wsproxy.config.cache_settings import CacheSettings
+from wsproxy.config.model import (
+    Config,
+    FrontendSettings,
+    GroupSettings,
+    Rate,
+    RateLimit,
+    RouteSettings,
+    ServerSettings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ def share_config(config: Config, share: Share) -> Config:
         routes=tuple(_route(route, share) for route in config.routes),
         groups=tuple(_group(group, share) for group in config.groups),
         tcp=tuple(replace(tcp, listener=_frontend(tcp.listener, share)) for tcp in config.tcp),
+        cache=_cache(config.cache, share),
         admin=None,
         overload=replace(
             config.overload,
@@ -92,6 +102,12 @@ def _route(route: RouteSettings, share: Share) -> RouteSettings:
 def _rate_limit(limit: RateLimit, share: Share) -> RateLimit:
     """Its part of the rate: no client is ever above it, and one that has but one connection stays below."""
     return replace(limit, rate=share.of_rate(limit.rate), burst=share.of(limit.burst))
+
+
+def _cache(cache: CacheSettings, share: Share) -> CacheSettings:
+    """Its part of the room: each process keeps what comes to it."""
+    size = share.of(cache.max_size_bytes)
+    return replace(cache, max_size_bytes=size, max_entry_size_bytes=min(cache.max_entry_size_bytes, size))
 
 
 def _of_one_client(total: int | None, share: Share) -> int | None:

@@ -22,12 +22,14 @@ class Route:
 
     affinity: what is asked of a request before a backend is chosen, if anything is. prepare: what is done to a request
     before anybody has it. edits: what is done to the head of every answer. gate: what requests must pass, if anything.
-    handler: who answers instead of `forward`. relays: of a `[websocket…]` route, its WebSockets. totals: its counters.
+    handler: who answers instead of `forward`, and at_once: who is asked before it, where that may be able to without a
+    wait. relays: of a `[websocket…]` route, its WebSockets. totals: its counters.
     """
 
     __slots__ = (
         "_binding",
         "affinity",
+        "at_once",
         "edits",
         "gate",
         "group",
@@ -48,6 +50,7 @@ class Route:
         self.gate: Gate | None = None
         self.handler: Handler | None = None
         self.prepare: Preparation | None = None
+        self.at_once: Callable[[Exchange], bool] | None = None
         self.edits: tuple[HeadEdit, ...] = ()
         self.affinity: Affinity | None = None
         self._binding: tuple[HeadEdit, ...] = ()

@@ -121,7 +121,8 @@ class ClientSession:
                         continue
                     return None
                 if route.handler is not None:
-                    await route.handler(exchange, route)
+                    if route.at_once is None or not route.at_once(exchange):
+                        await route.handler(exchange, route)
                 elif route.relays is None:
                     ended = begin(exchange, route)  # as `forward` does it, without a coroutine
                     if ended is not None:

@@ -78,6 +78,7 @@ def request_values(sheet: Sheet, client: str, exchange: Exchange, event: str = "
         total,
         request_id if request_id.isalnum() else shown(exchange.request_id),
         trace_id,
+        exchange.cache_result or sheet.no_text,
         reason,
     )
 
@@ -138,7 +139,7 @@ def refused_values(sheet: Sheet, client: str, head: RequestHead | None, refusal:
         *(request, method, target, protocol, host, referer, user_agent),
         *(status, refusal.size, no_number, refusal.route or no_text, no_text, 0, code),
         *(no_number, no_number, no_number, no_number),
-        *(shown(refusal.request_id), trace_id, shown(refusal.message.encode())),
+        *(shown(refusal.request_id), trace_id, no_text, shown(refusal.message.encode())),
     )
 
 
@@ -174,7 +175,7 @@ class WebSocketEntry:
             *(f"GET {self._target} HTTP/1.1", "GET", self._target, "HTTP/1.1", self._host or no_text, no_text, no_text),
             *(101, no_number, no_number, self._route, self.backend or no_text, no_number, code),
             *(no_number, no_number, no_number, milliseconds(life_s)),
-            *(self._request_id, self._trace_id or no_text, no_text),
+            *(self._request_id, self._trace_id or no_text, no_text, no_text),
             *(client.messages, client.data_bytes, upstream.messages, upstream.data_bytes),
             *(state.closed_by or "proxy", *(no_number if code is None else code for code in codes)),
         )

@@ -18,6 +18,7 @@ GAUGES: Final = frozenset(
         *("workers", "idle", "min_workers", "max_workers", "queue", "queue_size", "oldest_wait_s"),
         *("parting", "websockets", "waiting", "connections", "max_connections"),
         *("open", "entries", "buffered_bytes", "opening"),
+        *("used_bytes", "max_bytes", "fetching"),
     }
 )
 """What a process has now: added up like counters, and gone with the process."""

@@ -25,6 +25,7 @@ from wsproxy.observe.histogram import BOUNDS_S, NO_DURATIONS, Durations
 from wsproxy.observe.snapshot import (
     BackendFigures,
     BackendState,
+    CacheFigures,
     GroupFigures,
     RouteFigures,
     Snapshot,
@@ -78,6 +79,7 @@ class SnapshotCollector(Collector):
         yield from _overload(snapshot)
         yield from _managed(snapshot.groups)
         yield from _reloads(snapshot)
+        yield from _cache(snapshot.cache)
 
 
 def _gauge(name: str, text: str, labels: Labels, values: Values) -> Metric:
@@ -183,6 +185,19 @@ _WEBSOCKET: Final[tuple[Row, ...]] = (
     ("counter", "round_trip_seconds", "round_trip_s", "How long that took."),
 )
 
+_CACHE: Final[tuple[Row, ...]] = (
+    ("gauge", "entries", "entries", "Answers in memory."),
+    ("gauge", "bytes", "used_bytes", "What they take, about."),
+    ("gauge", "max_bytes", "max_bytes", "What they may take."),
+    ("gauge", "fetches", "fetching", "Fetches under way that others may share."),
+    ("counter", "stored", "stored", "Answers that were kept."),
+    ("counter", "refused", "refused", "Answers that turned out to be too large, or for which there was no room."),
+    ("counter", "evictions", "evicted", "Answers that had to make room."),
+    ("counter", "purged", "purged", "Answers let go at an operator's word."),
+    ("counter", "background_fetches", "background", "Fetches that nobody waited for."),
+    ("counter", "store_faults", "faults", "What Redis did not do, or not in time."),
+)
+
 _CARRIED: Final[tuple[Row, ...]] = (
     ("counter", "payload_bytes", "data_bytes", "Payload bytes relayed."),
     ("counter", "pings", "pings", "Pings relayed."),
@@ -278,6 +293,13 @@ def _overload(snapshot: Snapshot) -> Iterator[Metric]:
     refused = [((reason,), float(count)) for _, overload in items for reason, count in overload.refused.items()]
     yield _counter("wsproxy_overload_refused_requests", text, ("excess",), refused)
     yield from _rows("wsproxy_overload_", (), _OVERLOAD, items)
+
+
+def _cache(figures: CacheFigures | None) -> Iterator[Metric]:
+    results = {} if figures is None else figures.results
+    counts = [((result,), float(count)) for result, count in results.items()]
+    yield _counter("wsproxy_cache_requests", "Requests of caching routes, by outcome.", ("result",), counts)
+    yield from _rows("wsproxy_cache_", (), _CACHE, [] if figures is None else [((), figures)])
 
 
 def _reloads(snapshot: Snapshot) -> Iterator[Metric]:

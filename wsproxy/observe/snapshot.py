@@ -247,6 +247,27 @@ class OverloadFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheFigures:
+    """The cache. results: requests of caching routes by outcome. entries, used_bytes: now, 0 where the store is shared.
+
+    stored: answers kept. refused: those for which there was no room. evicted: those that had to make room. purged: at
+    an operator's word. background: fetches that nobody waited for. faults: what the store did not do in time.
+    """
+
+    results: dict[str, int] = field(default_factory=dict)
+    entries: int = 0
+    used_bytes: int = 0
+    max_bytes: int = 0
+    fetching: int = 0
+    stored: int = 0
+    refused: int = 0
+    evicted: int = 0
+    purged: int = 0
+    background: int = 0
+    faults: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadFigures:
     """Reloads: how many took effect and how many were refused; `sessions_kept`, `sessions_drained` over all of them."""
 
@@ -283,6 +304,7 @@ class Snapshot:
     groups: tuple[GroupFigures, ...] = ()
     reloads: ReloadFigures = ReloadFigures()
     overload: OverloadFigures | None = None
+    cache: CacheFigures | None = None
     processes: tuple[ProcessFigures, ...] = ()
     tcp: tuple[TcpFigures, ...] = ()
 

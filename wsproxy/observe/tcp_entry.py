@@ -53,7 +53,7 @@ def tcp_values(sheet: Sheet, client: str, end: TcpEnd) -> Values:
         *(no_text, no_text, no_text, no_text, no_text, no_text, no_text),
         *(no_number, end.upstream_bytes, no_number, end.listener, end.backend or no_text, end.attempts),
         *(_TCP_TERMINATIONS[end.result], no_number, milliseconds(end.connect_s), no_number, milliseconds(end.total_s)),
-        *(no_text, no_text, reason),
+        *(no_text, no_text, no_text, reason),
         *(no_number, end.client_bytes, no_number, end.upstream_bytes),
         *(side if side in {"client", "upstream"} else "proxy", no_number, no_number, no_number),
     )

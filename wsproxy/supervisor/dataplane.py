@@ -281,8 +281,8 @@ class DataPlaneProcess:
     async def _drain_sessions(self, body: Body, _: list[socket.socket]) -> Body:
         return {"count": await self._control.drain_sessions(shaped(Selection, body["selection"]))}
 
-    async def _purge_cache(self, _: Body, __: list[socket.socket]) -> Body:
-        return {"count": await self._control.purge_cache()}
+    async def _purge_cache(self, body: Body, _: list[socket.socket]) -> Body:
+        return {"count": await self._control.purge_cache(body["url"], body["tag"])}
 
 
 def _by_name(names: list[str], sockets: list[socket.socket]) -> dict[str, list[socket.socket]]:

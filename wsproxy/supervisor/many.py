@@ -160,9 +160,9 @@ class ManyControl:
 
     # The whole.
 
-    async def purge_cache(self) -> int:
-        """Forget all answers that are kept, in every process."""
-        return await self._count("purge_cache", {})
+    async def purge_cache(self, url: str | None, tag: str | None) -> int:
+        """Forget answers that are kept, in every process."""
+        return await self._count("purge_cache", {"url": url, "tag": tag})
 
     async def switch(self, monitoring: bool | None, scaling: bool | None) -> Switches:
         """Switch on or off what runs in the parent."""

@@ -1,0 +1,83 @@
+"""Assembly: the cache of an application, and the routes that answer from it; what a reload makes of both.
+
+Builds objects and holds no logic about what is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+
+from wsproxy.cache.cache import Cache
+from wsproxy.cache.route_cache import CacheRules, RouteCache
+from wsproxy.cache.store import MemoryStore, Store
+from wsproxy.config.cache_settings import CacheSettings
+from wsproxy.frontend.forward import forward
+from wsproxy.frontend.route import Route
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+_logger = logging.getLogger("wsproxy.cache")
+
+
+class Caching:
+    """The cache that the routes with `cache = yes` share. cache: None while there is no such route."""
+
+    def __init__(self, settings: CacheSettings) -> None:
+        self._settings = settings
+        self.cache: Cache | None = None
+        self._tasks: TaskGroup | None = None
+        self._life = anyio.CancelScope()
+
+    def bind(self, route: Route) -> None:
+        """Have a route answer from the cache, or not, as its settings say."""
+        settings = route.settings
+        route.at_once = None
+        if not settings.cache:
+            return
+        cache = self.cache or self._begin()
+        rules = CacheRules(settings.name, (settings.cache_control or "").encode("ascii"))
+        cached: RouteCache[Route] = RouteCache(rules, cache, forward)
+        route.handler, route.at_once = cached.answer, cached.at_once
+
+    async def run(self) -> None:
+        """Do what the cache does besides answering, until cancelled."""
+        async with anyio.create_task_group() as self._tasks:
+            if self.cache is not None:
+                self._tasks.start_soon(self._live, self.cache)
+            await anyio.sleep_forever()
+
+    def use(self, settings: CacheSettings) -> None:
+        """Take over other settings: what is kept stays, unless it is kept elsewhere now. Bind all routes afterwards."""
+        moved = (settings.store, settings.redis_url) != (self._settings.store, self._settings.redis_url)
+        self._settings = settings
+        if self.cache is None:
+            return
+        if moved:
+            self._life.cancel()
+            self._begin()
+        else:
+            self.cache.use(settings)
+
+    def _begin(self) -> Cache:
+        self._life = anyio.CancelScope()
+        self.cache = cache = Cache(self._settings, make_store(self._settings))
+        if self._tasks is not None:
+            self._tasks.start_soon(self._live, cache)
+        return cache
+
+    async def _live(self, cache: Cache) -> None:
+        with self._life:
+            await cache.run()
+
+
+def make_store(settings: CacheSettings) -> Store:
+    """The store that the settings name. Raises ValueError for a URL that the Redis client cannot use."""
+    if settings.store == "redis" and settings.redis_url is not None:
+        from wsproxy.cache.redis_store import RedisStore  # its library is an extra
+
+        return RedisStore(settings.redis_url, settings.redis_timeout_s)
+    return MemoryStore(settings.max_size_bytes)
