@@ -77,11 +77,12 @@ class RouteMaker:
     def _equip(self, route: Route) -> None:
         """Give a route what its settings ask for besides a group, in place of what it has."""
         settings = route.settings
-        route.edit(preparation(settings), answer_edits(settings, route.group))
+        edits = [*answer_edits(settings, route.group)]
+        if settings.compression is not None:
+            edits.append(Compression(settings.compression))  # last: it goes by what all others have said
+        route.edit(preparation(settings), edits)
         route.bind_clients(self._affinity(settings))
         self._guards.guard(route)
-        if settings.compression is not None:
-            route.edits += (Compression(settings.compression),)  # last: it goes by what all others have said
         route.handler = fixed_answers.handler(settings, self._deadlines)
         if settings.static is not None:
             site = StaticSite(settings.static, settings.path_prefix, self._deadlines, self._file_threads)

