@@ -7,6 +7,7 @@ import pytest
 from tests.config.test_crosscheck import problems
 from wsproxy.config.build import load
 from wsproxy.config.model import RouteSettings
+from wsproxy.config.shown import MASK, shown
 
 _FRONTEND = "[frontend]\nport = 80\n"  # lines 1 and 2
 
@@ -67,3 +68,23 @@ def test_lists_have_several_lines() -> None:
     settings = route("server1 = a:1\nadd_header = A: b\n  A: c\nremove_request_header = B\n  C D")
     assert [header.value.literals for header in settings.add_headers] == [("b",), ("c",)]
     assert settings.remove_request_headers == ("b", "c", "d")
+
+
+def test_secrets_in_fields_are_masked_where_settings_are_shown() -> None:
+    lines = "server1 = a:1\nset_request_header = Authorization: Bearer sesame\n  X-Real-IP: <{client_ip}>"
+    text = f"{_FRONTEND}[http]\n{lines}\nheader = X-Api-Key: sesame\n  X-Version: 2\n  X-Token"
+    content = shown(load(text, "a.ini", {}, "/"))["routes"][0]
+    assert content["set_request_headers"] == [
+        {"name": "Authorization", "value": MASK},
+        {"name": "X-Real-IP", "value": "<{client_ip}>"},
+    ]
+    assert content["headers"] == [
+        {"name": "x-api-key", "value": MASK},
+        {"name": "x-version", "value": "2"},
+        {"name": "x-token", "value": None},
+    ]
+
+
+def test_redirect_is_shown_as_it_was_written() -> None:
+    content = shown(load(f"{_FRONTEND}[http]\nredirect = 301 https://{{host}}/a{{rest}}", "a.ini", {}, "/"))
+    assert content["routes"][0]["redirect"] == {"status": 301, "target": "https://{host}/a{rest}"}

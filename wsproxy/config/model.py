@@ -256,6 +256,11 @@ class Template:
     literals: tuple[str, ...]  # one more than names
     names: tuple[str, ...] = ()  # "host", "header:accept"
 
+    def __str__(self) -> str:
+        """As it was written: `https://{host}{path}`."""
+        pairs = zip(self.names, self.literals[1:], strict=True)
+        return self.literals[0] + "".join(f"{{{name}}}{literal}" for name, literal in pairs)
+
 
 @dataclass(frozen=True, slots=True)
 class HeaderSetting:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
-from wsproxy.config.model import Address, Config
+from wsproxy.config.model import Address, Config, HeaderMatch, HeaderSetting, Template
 
 MASK: Final = "***"
 
 _SECRET: Final = frozenset({"token", "sticky_secret", "environment", "redis_url", "password"})
 """Fields of settings whose values are secrets, or often hold some."""
+
+_secret_field: Final = re.compile(r"(?i)auth|cookie|key|password|secret|token").search
+"""Names of message fields whose values are likewise: what a route asks of a request, or tells its servers."""
 
 _PLACES: Final = ("place", "key_place", "tls_place")
 """Where in the file a setting stands: for messages."""
@@ -23,8 +27,11 @@ def shown(config: Config) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Address):
+    if isinstance(value, Address | Template):
         return str(value)
+    if isinstance(value, HeaderMatch | HeaderSetting):
+        is_masked = value.value is not None and _secret_field(value.name) is not None
+        return {"name": value.name, "value": MASK if is_masked else _plain(value.value)}
     if is_dataclass(value):
         return {
             each.name: _masked(each.name, getattr(value, each.name))
