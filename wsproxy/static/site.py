@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from anyio import BrokenResourceError
 
 from wsproxy.config.content_settings import StaticSettings
 from wsproxy.errors import CLIENT_LEFT, INTERNAL, NO_DESCRIPTORS, Failure, Side
-from wsproxy.exchange import BODY, Exchange, ResponseFilter
+from wsproxy.exchange import BODY, BodyError, Exchange, RequestBody, ResponseFilter
 from wsproxy.http.accept import preferred_coding
 from wsproxy.http.codec import encode_response
 from wsproxy.http.conditions import CONDITION_FIELDS
@@ -74,8 +75,8 @@ class StaticSite:
     async def answer(self, exchange: Exchange, route: Route) -> None:  # noqa: ARG002 - a handler's signature
         """Answer a request; `exchange.failure` is set where there is nothing to answer it with."""
         head = exchange.head
-        if exchange.body is not None:
-            exchange.keep_alive = False  # nobody reads it
+        if exchange.body is not None and not _is_there(exchange.body):
+            exchange.keep_alive = False  # nobody waits for it
         if head.method not in _METHODS:
             exchange.failure = NOT_ALLOWED
             return
@@ -195,6 +196,8 @@ class StaticSite:
         except BrokenResourceError:
             exchange.failure = exchange.abandoned or CLIENT_LEFT
         except CutShortError:
+            path = "" if reading is None else os.fsdecode(reading.file.path)
+            _logger.warning("%s: %r was cut short while it was sent", exchange.route.name, path)
             exchange.failure = CUT_SHORT
 
     async def _send_plain(
@@ -233,6 +236,16 @@ class StaticSite:
     def _encode(self, exchange: Exchange, response: ResponseHead, chunked: bool) -> bytes:
         date = self._deadlines.date_line
         return encode_response(response, chunked, not exchange.keep_alive, exchange.head.minor_version, date)
+
+
+def _is_there(body: RequestBody) -> bool:
+    """Whether a body that nobody asked for has come with its head, and need not end the connection."""
+    try:
+        while not body.complete and body.take_buffered():
+            pass
+    except BodyError:
+        return False
+    return body.complete
 
 
 def _are_bytes(pieces: Sequence[Piece]) -> TypeGuard[Sequence[bytes]]:
