@@ -39,5 +39,5 @@ def test_every_page_is_on_the_list() -> None:
 def test_examples_are_sound(page: Path) -> None:
     for example in EXAMPLE.findall(page.read_text("utf-8")):
         frontend = "" if "[frontend]" in example else "[frontend]\nport = 80\n"
-        route = "" if re.search(r"(?m)^\[(http|websocket)", example) else "[http:other]\nserver1 = other:1\n"
+        route = "" if re.search(r"(?m)^\[(http|websocket|static)", example) else "[http:other]\nserver1 = other:1\n"
         load(frontend + example + route, page.name, {}, "/")

@@ -33,6 +33,15 @@ def paths(*prefixes: str) -> RouteTable[str]:
     return table(*((prefix, None, ()) for prefix in prefixes))
 
 
+def by_method(*routes: tuple[str, tuple[str, ...]]) -> RouteTable[str]:
+    return RouteTable(
+        [
+            (settings(path_prefix=prefix, methods=methods), f"{prefix} {' '.join(methods)}".rstrip())
+            for prefix, methods in routes
+        ]
+    )
+
+
 @pytest.mark.parametrize(
     ("prefixes", "path", "expected"),
     [
@@ -60,6 +69,8 @@ def paths(*prefixes: str) -> RouteTable[str]:
 )
 def test_path(prefixes: tuple[str, ...], path: str, expected: str | None) -> None:
     assert paths(*prefixes).match(b"GET", b"example.test", path, FIELDS) == expected
+    beside = by_method(*((prefix, ()) for prefix in prefixes), ("/elsewhere/far/away", ("PUT",)))
+    assert beside.match(b"GET", b"example.test", path, FIELDS) == expected, "looked up another way"
 
 
 HOSTS = table(
@@ -123,15 +134,6 @@ VERSION_2, VERSION_3 = (HeaderMatch("x-version", value) for value in "23")
 )
 def test_header(routes: list[tuple[str, str | None, tuple[HeaderMatch, ...]]], expected: str | None) -> None:
     assert table(*routes).match(b"GET", b"example.test", "/long/path", FIELDS) == expected
-
-
-def by_method(*routes: tuple[str, tuple[str, ...]]) -> RouteTable[str]:
-    return RouteTable(
-        [
-            (settings(path_prefix=prefix, methods=methods), f"{prefix} {' '.join(methods)}".rstrip())
-            for prefix, methods in routes
-        ]
-    )
 
 
 METHODS = by_method(
