@@ -37,10 +37,23 @@ def test_every_ini_block_of_a_document_loads(document: str) -> None:
 def test_a_key_that_the_shipped_file_comments_out_stands_there_with_its_default() -> None:
     """Except those whose example is no default: they say so, or belong to servers of a list."""
     text = (ROOT / "proxy.ini").read_text("utf-8")
-    examples = ("trusted_proxies", "server", "host", "path_prefix", "group")
+    examples = ("trusted_proxies", "server", "host", "path_prefix", "group", "drain_delay", "access_format", "token")
+    text = text.partition("# [admin]\n")[0]  # a section of its own
     defaults = [key for key in KEY.findall(text) if not key.startswith(examples)]
     assert len(defaults) > 10
     changed = text
     for key in defaults:
         changed = changed.replace(f"# {key}", key)
     assert read(changed) == read(text)
+
+
+def test_every_example_of_the_shipped_file_is_one() -> None:
+    text = (ROOT / "proxy.ini").read_text("utf-8")
+    before, _, admin = text.partition("# [admin]\n")
+    logs = re.findall(r"(?m)^# ((?:access_)?format = .*)$", before)
+    config = read("\n".join([before, *logs, "[admin]", admin.replace("# ", "", 2)]))
+    assert config.admin is not None
+    assert config.admin.token == "a-long-random-string"
+    assert config.log.access_format is not None
+    assert config.frontends[0].drain_delay_s is None
+    assert read(text.replace("# drain_delay", "drain_delay")).frontends[0].drain_delay_s == 5.0

@@ -29,6 +29,7 @@ LIMIT_S = 30
 
 NOT_HERE = {
     "python3 -m venv": "it downloads; CI does it in a container of its own",
+    "find dist ": "compresses a site of the reader's own",
     "docker ": "needs a Docker daemon; CI runs the same",
     ".venv/bin/pip install": "it downloads",
     ".venv/bin/python -m wsproxy": "runs until it is stopped: every test of this package does that",
@@ -87,9 +88,9 @@ def _run(command: str, directory: Path, typed: bytes, answer: bytes) -> tuple[in
 
 @asynccontextmanager
 async def shipped(directory: Path) -> AsyncIterator[tuple[Spawned, dict[str, str]]]:
-    """The shipped file's servers and routes, and an [admin]; the ports of the manual and those they stand for here."""
+    """The shipped file's servers and routes, a cache and an [admin]; the ports of the manual and those they stand for here."""
     text = (ROOT / "proxy.ini").read_text("utf-8")
-    sections = text[text.index("[group:demo]") : text.index("[log]")]
+    sections = text[text.index("[group:demo]") : text.index("[log]")].replace("[http]\n", "[http]\ncache = yes\n")
     async with spawned(directory, sections + "[admin]\nport = 0\n") as running:
         (admin_port,) = [line.rpartition(":")[2] for line in running.log if " admin on " in line]
         yield running, {"127.0.0.1:8080": f"127.0.0.1:{running.port}", "127.0.0.1:8081": f"127.0.0.1:{admin_port}"}
