@@ -88,7 +88,7 @@ def _run(command: str, directory: Path, typed: bytes, answer: bytes) -> tuple[in
 
 @asynccontextmanager
 async def shipped(directory: Path) -> AsyncIterator[tuple[Spawned, dict[str, str]]]:
-    """The shipped file's servers and routes, a cache and an [admin]; the ports of the manual and those they stand for here."""
+    """The shipped routes and servers, a cache and an [admin]; the ports of the manual and those they stand for here."""
     text = (ROOT / "proxy.ini").read_text("utf-8")
     sections = text[text.index("[group:demo]") : text.index("[log]")].replace("[http]\n", "[http]\ncache = yes\n")
     async with spawned(directory, sections + "[admin]\nport = 0\n") as running:
