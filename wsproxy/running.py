@@ -196,6 +196,8 @@ class RunningGroup:
 
     def probed(self, target: ProbeTarget, is_good: bool) -> bool:
         """A probe has ended: one that is ejected may be known to be reachable again."""
+        if is_good and self.group.on_change is not None:  # others have ejected it, and are told of recoveries
+            self.group.on_change()
         return isinstance(target, Backend) and target.guard.probed(is_good, self.settings.health.rise)
 
     async def server_leaving(self, name: str) -> None:

@@ -118,6 +118,19 @@ async def test_probes_bring_back_who_could_not_be_reached() -> None:
 
 
 @in_loop
+async def test_so_does_word_of_probes_that_were_made_elsewhere() -> None:
+    async with run(group("ab")) as it:
+        guard = it.group.backends["a"].guard
+        guard.heard_of_recoveries(3)
+        await ask(it, "a", b"refuse", b"refuse")
+        await until(lambda: names(it) == ["b"])
+        guard.heard_of_recoveries(3)
+        assert guard.ejected
+        guard.heard_of_recoveries(4)
+        await until(lambda: names(it) == ["a", "b"])
+
+
+@in_loop
 async def test_but_not_who_answered_badly_unless_they_had_taken_it_out_too() -> None:
     async with run(group("ab")) as it:
         await ask(it, "a", BAD, BAD)
@@ -169,3 +182,17 @@ async def test_clients_that_leave_are_nobodys_failure() -> None:
             it.upstreams["a"].pending.clear()
         await settle()
         assert names(it) == ["a", "b"]
+
+
+@in_loop
+async def test_how_long_it_took_before_an_absence_is_forgotten() -> None:
+    async with run(group("ab", WatchSettings(outlier=None, timed=True))) as it:
+        backend = it.group.backends["a"]
+        await ask(it, "a", ANSWER)
+        found = [backend.latency_s]
+        await it.group.set_up(backend, False)
+        await it.group.set_up(backend, True)
+        found.append(backend.latency_s)
+        await ask(it, "a", BAD)  # which counts as a second
+        found.append(backend.latency_s)
+        assert [None if each is None else round(each) for each in found] == [0, None, 1]

@@ -12,6 +12,13 @@ from wsproxy.config.watch_settings import WatchSettings
 SLOW = WatchSettings(slow_start_s=30.0)
 
 
+def served(*names: str, watch: WatchSettings = SLOW) -> Running:
+    """A group that has had requests."""
+    it = Running(*(make_server(name) for name in names), watch=watch)
+    it.pool("a").connections_opened = 1
+    return it
+
+
 def weights(it: Running) -> list[int]:
     return [backend.weight for backend in it.group.backends.values()]
 
@@ -32,6 +39,7 @@ async def at(it: Running, now: float) -> list[int]:
 @in_loop
 async def test_a_server_that_recovers_gets_its_share_little_by_little() -> None:
     async with run(Running(make_server("a"), make_server("b", weight=4), watch=SLOW)) as it:
+        it.pool("a").connections_opened = 1
         assert weights(it) == [PARTS, 4 * PARTS]
         sweep(it.deadlines, 0.0)
         version = it.group.healthy.version
@@ -45,7 +53,7 @@ async def test_a_server_that_recovers_gets_its_share_little_by_little() -> None:
 
 @in_loop
 async def test_a_server_that_joins_does_too() -> None:
-    async with run(Running(make_server("a"), watch=SLOW)) as it:
+    async with run(served("a")) as it:
         sweep(it.deadlines, 0.0)
         it.script(await it.group.add(make_server("b")))
         assert await at(it, 3.0) == [PARTS, PARTS // 10]
@@ -53,17 +61,20 @@ async def test_a_server_that_joins_does_too() -> None:
 
 @in_loop
 async def test_nobody_warms_up_where_nobody_else_is_or_nobody_asked_for_it() -> None:
-    async with run(Running(make_server("a"), watch=SLOW)) as it:
+    async with run(served("a")) as it:
         await bounce(it, it.group.backends["a"])
         assert weights(it) == [PARTS]
-    async with run(Running(make_server("a"), make_server("b"))) as it:
+    async with run(served("a", "b", watch=WatchSettings())) as it:
         await bounce(it, it.group.backends["b"])
         assert weights(it) == [PARTS, PARTS]
+    async with run(Running(make_server("a"), make_server("b"), watch=SLOW)) as it:
+        await bounce(it, it.group.backends["b"])
+        assert weights(it) == [PARTS, PARTS], "nobody has had a request yet"
 
 
 @in_loop
 async def test_a_reload_that_takes_the_key_away_ends_it() -> None:
-    async with run(Running(make_server("a"), make_server("b"), watch=SLOW)) as it:
+    async with run(served("a", "b")) as it:
         await bounce(it, it.group.backends["b"])
         it.group.watch(WatchSettings())
         assert await at(it, 0.1) == [PARTS, PARTS]

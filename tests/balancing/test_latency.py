@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from tests.balancing.candidates import PICKS, Server, first, ordered, servers
-from wsproxy.balancing.latency import FAILED_S, MEMORY_S, LatencyState, LeastTimePolicy
+from wsproxy.balancing.latency import FAILED_S, FORGOTTEN_S, MEMORY_S, LatencyState, LeastTimePolicy
 
 
 def test_nothing_is_known_at_first() -> None:
@@ -35,7 +35,9 @@ def test_what_nobody_confirms_is_forgotten() -> None:
     state = LatencyState()
     state.answered(1.0, 0.0)
     assert state.value_s(MEMORY_S) == pytest.approx(0.368, abs=0.001)
-    assert state.value_s(20 * MEMORY_S) == pytest.approx(0.0, abs=1e-6)
+    assert state.value_s(FORGOTTEN_S + 0.1) is None
+    state.answered(0.01, FORGOTTEN_S + 0.1)
+    assert state.value_s(FORGOTTEN_S + 0.1) == 0.01
 
 
 def test_who_fails_at_once_is_not_quick() -> None:

@@ -12,7 +12,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from wsproxy.config.model import Address, HealthSettings
-from wsproxy.health.checker import HealthChecker, ProbeTarget
+from wsproxy.health.checker import HealthChecker, ProbeRecord, ProbeTarget
 
 SETTINGS = HealthSettings(interval_s=10, fall=2, rise=2)
 
@@ -246,3 +246,10 @@ def test_a_real_server_that_goes_and_comes_back() -> None:
         assert sink.changes == [("real", False, "connection refused"), ("real", True, "answers again")]
 
     anyio.run(main, backend_options={"use_uvloop": True})  # as the proxy runs; plain asyncio words it differently
+
+
+def test_recoveries_are_counted_though_the_verdict_stays() -> None:
+    record = ProbeRecord()
+    for reason in (None, None, "refused", None, "refused", None, None, None, "refused", "refused", None, None):
+        record.add(reason, rise=2)
+    assert (record.recoveries, record.good, record.bad) == (2, 8, 4)

@@ -6,10 +6,11 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints
 
 from wsproxy.observe.histogram import Durations
-from wsproxy.observe.merging import GAUGES, LONGEST, OF_THE_FIRST, ended, merged
+from wsproxy.observe.merging import GAUGES, LONGEST, OF_ANY, OF_THE_FIRST, TROUBLE, ended, merged
 from wsproxy.observe.snapshot import (
     Answered,
     BackendFigures,
+    BackendState,
     Carried,
     FrontendFigures,
     GroupFigures,
@@ -98,4 +99,19 @@ def test_each_name_of_the_tables_is_a_figure() -> None:
             collect(argument)
 
     collect(Snapshot)
-    assert names >= GAUGES | LONGEST | OF_THE_FIRST
+    assert names >= GAUGES | LONGEST | OF_ANY | OF_THE_FIRST
+
+
+def test_of_a_backends_states_the_one_in_most_trouble_counts() -> None:
+    states: tuple[BackendState, ...] = ("up", "ejected", "half-open")
+    several = [
+        Snapshot(0.0, "", groups=(GroupFigures("g", backends=(BackendFigures("g", "a", "", state),)),))
+        for state in states
+    ]
+    assert merged(several).groups[0].backends[0].state == "ejected"
+    lost = replace(BackendFigures("g", "a", ""), pool=PoolFigures(unreachable=True))
+    several.append(Snapshot(0.0, "", groups=(GroupFigures("g", backends=(lost,)),)))
+    assert merged(several).groups[0].backends[0].pool.unreachable
+    assert set(get_args(BackendState)) == set(TROUBLE)
+    gone = ended(merged(several)).groups[0].backends[0]
+    assert (gone.state, gone.pool.unreachable) == ("up", False), "an ended process is in no trouble"

@@ -217,8 +217,13 @@ class Group:
             backend.pool.fill()
 
     def _begin_to_warm(self) -> None:
-        """Those that may be chosen again get their share little by little, unless there is nobody else to take it."""
-        others = any(backend.may_be_chosen and backend.was_chosen for backend in self.backends.values())
+        """Those that may be chosen again get their share little by little, unless there is nobody else to take it.
+
+        Before the first connection there is nothing to share, and all servers are equally new.
+        """
+        backends = self.backends.values()
+        others = any(backend.may_be_chosen and backend.was_chosen for backend in backends)
+        others = others and any(backend.pool.connections_opened for backend in backends)
         for backend in self.backends.values():
             if backend.may_be_chosen and not backend.was_chosen and others and self._watch.slow_start_s is not None:
                 backend.warming_since = self._deadlines.now

@@ -49,6 +49,7 @@ class Guard:
         "_home",
         "_may_probe_back",
         "_name",
+        "_recoveries",
         "_settings",
         "_timer",
         "breaker",
@@ -62,7 +63,7 @@ class Guard:
         self._home = home
         self._timer: asyncio.TimerHandle | None = None
         self._may_probe_back = False
-        self._good_probes = 0
+        self._good_probes = self._recoveries = 0
         self.latency: LatencyState | None = None
         self.outlier: OutlierState | None = None
         self.breaker: CircuitBreaker | None = None
@@ -213,6 +214,7 @@ class Guard:
         if self.outlier is None or not self.outlier.ejected:
             return
         self.outlier.bring_back(perf_counter())
+        self._forget_latency()
         if self._timer is not None:
             self._timer.cancel()
         _logger.info("%s is no longer ejected: %s", self._name, why)
@@ -233,8 +235,20 @@ class Guard:
             self._bring_back("it can be reached again")
         return self.ejected
 
+    def heard_of_recoveries(self, count: int) -> None:
+        """How often probes that are made elsewhere have gone well again so far: one more is as good as `probed`."""
+        if count > self._recoveries and self.ejected and self._may_probe_back:
+            self._bring_back("it can be reached again")
+        self._recoveries = count
+
     def recovered(self) -> None:
         """Health checks had taken the backend out as well, and bring it back: it is as good as new."""
         self._bring_back("its health checks bring it back")
         if self.breaker is not None:
             self.breaker.begin_trials()
+        self._forget_latency()
+
+    def _forget_latency(self) -> None:
+        """What is known of the time before an absence says nothing of the time after it."""
+        if self.latency is not None:
+            self.latency = LatencyState()

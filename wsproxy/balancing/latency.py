@@ -15,6 +15,8 @@ from wsproxy.balancing.weighted import TwoChoicesPolicy
 
 MEMORY_S: Final = 10.0
 """After so long without an answer a third of the average is left: a backend that was slow is tried again soon."""
+FORGOTTEN_S: Final = 30.0
+"""After so long nothing is known any more: one that took a thousand times as long as the others is tried again, too."""
 UNKNOWN_S: Final = 1.0
 """What a backend counts as while its first answer is under way: it gets one request, not a flood."""
 FAILED_S: Final = 1.0
@@ -34,9 +36,10 @@ class LatencyState:
 
     def answered(self, seconds: float, now: float) -> None:
         """An answer took so long."""
-        kept = exp((self._at - now) / MEMORY_S)
+        age_s = now - self._at
+        kept = exp(-age_s / MEMORY_S)
         self._at = now
-        if seconds >= self._average_s:
+        if age_s > FORGOTTEN_S or seconds >= self._average_s:
             self._average_s = seconds
         else:
             self._average_s = self._average_s * kept + seconds * (1 - kept)
@@ -47,7 +50,8 @@ class LatencyState:
 
     def value_s(self, now: float) -> float | None:
         """What the next answer is expected to take; None while nothing is known."""
-        return None if self._average_s < 0 else self._average_s * exp((self._at - now) / MEMORY_S)
+        age_s = now - self._at
+        return None if self._average_s < 0 or age_s > FORGOTTEN_S else self._average_s * exp(-age_s / MEMORY_S)
 
 
 class LeastTimePolicy:

@@ -48,21 +48,30 @@ class HealthSink(Protocol):
 
 
 class ProbeRecord:
-    """What the probes of one target have said. flips: changes of the verdict. reason: of the last bad probe, or ""."""
+    """What the probes of one target have said.
 
-    __slots__ = ("bad", "flips", "good", "reason")
+    flips: changes of the verdict. reason: of the last bad probe, or "". recoveries: how often `rise` good ones in a row
+    came after a bad one, whether that had changed the verdict or not.
+    """
+
+    __slots__ = ("_good_missing", "bad", "flips", "good", "reason", "recoveries")
 
     def __init__(self) -> None:
-        self.good = self.bad = self.flips = 0
+        self.good = self.bad = self.flips = self.recoveries = 0
         self.reason = ""
+        self._good_missing = 0
 
-    def add(self, reason: str | None) -> None:
+    def add(self, reason: str | None, rise: int) -> None:
         """A probe has ended: None when it was good."""
-        if reason is None:
-            self.good += 1
-        else:
+        if reason is not None:
             self.bad += 1
             self.reason = reason
+            self._good_missing = rise
+            return
+        self.good += 1
+        if self._good_missing:
+            self._good_missing -= 1
+            self.recoveries += not self._good_missing
 
 
 class HealthChecker:
@@ -116,7 +125,7 @@ class HealthChecker:
                 except OutOfDescriptorsError as error:
                     log.warning("%s cannot be probed: %s", target.name, error)
                 else:
-                    record.add(reason)
+                    record.add(reason, self._settings.rise)
                     state.attentive = self._sink.probed(target, reason is None)
                     changed = state.success() if reason is None else state.failure()
                     if changed is not None:

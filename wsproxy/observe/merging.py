@@ -26,6 +26,12 @@ GAUGES: Final = frozenset(
 LONGEST: Final = frozenset({"oldest_wait_s", "at"})
 """Of these the largest counts."""
 
+OF_ANY: Final = frozenset({"unreachable"})
+"""What is so for all as soon as it is for one."""
+
+TROUBLE: Final = ("up", "half-open", "ejected", "open", "down", "disabled", "draining")
+"""The states of a backend: of several processes the one in most trouble says it."""
+
 OF_THE_FIRST: Final = frozenset({"weight", "code"})
 """Numbers that say the same in every process."""
 
@@ -59,6 +65,10 @@ def _merged(name: str, one: Any, other: Any) -> Any:
         return {key: _merged(name, one.get(key), other.get(key)) for key in dict.fromkeys((*one, *other))}
     if isinstance(one, tuple):
         return _merged_items(name, one, other)
+    if name == "state":
+        return max(one, other, key=TROUBLE.index)
+    if name in OF_ANY:
+        return one or other
     if isinstance(one, bool | str) or name in OF_THE_FIRST:
         return one
     return max(one, other) if name in LONGEST else one + other
@@ -90,4 +100,6 @@ def _ended(name: str, value: Any) -> Any:
         return {key: _ended(name, item) for key, item in value.items()}
     if isinstance(value, tuple):
         return tuple(_ended(name, item) for item in value)
-    return type(value)(0) if name in GAUGES else value
+    if name == "state":
+        return TROUBLE[0]
+    return type(value)(0) if name in GAUGES | OF_ANY else value

@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """One server as the parent sees it. The settings are those of all processes together."""
+    """One server as the parent sees it. The settings are those of all processes together.
+
+    recoveries: how often its probes have gone well again.
+    """
 
     settings: ServerSettings
     up: bool = True
     enabled: bool = True
     leaving: bool = False
+    recoveries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,12 @@ def states_of(groups: Sequence[RunningGroup]) -> tuple[GroupState, ...]:
 
 def _states(running: RunningGroup) -> list[ServerState]:
     backends = sorted(running.group.backends.values(), key=lambda backend: backend.position)
-    return [ServerState(each.settings, each.up, each.enabled, each.leaving) for each in backends]
+    records = running.checker.records
+    recoveries = [records[each].recoveries if each in records else 0 for each in backends]
+    return [
+        ServerState(each.settings, each.up, each.enabled, each.leaving, count)
+        for each, count in zip(backends, recoveries, strict=True)
+    ]
 
 
 class FollowingGroup(RunningGroup):
@@ -101,3 +110,4 @@ class FollowingGroup(RunningGroup):
             await self.group.disable(backend)
         if state.up != backend.up:
             await self.group.set_up(backend, state.up)
+        backend.guard.heard_of_recoveries(state.recoveries)

@@ -21,7 +21,7 @@ from wsproxy.admin.control import (
     UnknownError,
 )
 from wsproxy.observe.merging import merged
-from wsproxy.observe.snapshot import BackendFigures, GroupFigures, SessionFigures, Snapshot
+from wsproxy.observe.snapshot import BackendFigures, BackendState, GroupFigures, SessionFigures, Snapshot
 from wsproxy.observe.tapped import Tapped
 from wsproxy.supervisor.channel import Body, ChannelError, RefusedError
 from wsproxy.supervisor.child import Child
@@ -206,7 +206,7 @@ def _judged(own: GroupFigures, every: GroupFigures | None) -> GroupFigures:
         replace(
             found.get(backend.name, backend),
             url=backend.url,
-            state=backend.state,
+            state=_state(backend, found.get(backend.name)),
             weight=backend.weight,
             added=backend.added,
             health=backend.health,
@@ -214,6 +214,11 @@ def _judged(own: GroupFigures, every: GroupFigures | None) -> GroupFigures:
         for backend in own.backends
     )
     return replace(every, backends=backends, servers=own.servers, load=own.load)
+
+
+def _state(own: BackendFigures, found: BackendFigures | None) -> BackendState:
+    """The parent's word, or what requests say of one that is up: those are seen where they are carried."""
+    return own.state if own.state != "up" or found is None else found.state
 
 
 def _figures_in(snapshot: Snapshot, wanted: BackendFigures) -> BackendFigures:
