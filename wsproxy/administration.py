@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import anyio
 
 from wsproxy.figures import Figures
-from wsproxy.net.listen import open_sockets
 from wsproxy.observe.process import LoopLag
 
 if TYPE_CHECKING:
@@ -54,6 +53,16 @@ class Administration:
         """Open the listener. Raises ListenError."""
         self._sockets = self.prepared(self._settings) or []
 
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """Those it listens on."""
+        return self._sockets
+
+    def close_listener(self) -> None:
+        """Let nobody in any more; who is there stays until the end."""
+        if self._server is not None:
+            self._server.close()
+
     def close(self) -> None:
         """Close the listener that nobody runs."""
         for listening in self._sockets:
@@ -82,7 +91,7 @@ class Administration:
         """The sockets that other settings need, None for those that are there or for none. Raises ListenError."""
         if settings is None or (self._sockets and _place_of(settings) == _place_of(self._settings)):
             return None
-        return open_sockets(settings.host, settings.port)
+        return self._app.open_admin(settings)
 
     def use(self, settings: AdminSettings | None, sockets: list[socket.socket] | None) -> None:
         """Take over other settings, with what was prepared for them: a listener opens before the old one closes.

@@ -42,10 +42,11 @@ from wsproxy.observe.access import AccessLog
 from wsproxy.reload import Reload, ReloadError
 from wsproxy.routes import RouteMaker
 from wsproxy.running import RunningGroup
-from wsproxy.signals import Stop, StopSignals
+from wsproxy.signals import OBEYED, Stop, StopSignals
 
 if TYPE_CHECKING:
     from wsproxy.admin.control import Control
+    from wsproxy.supervisor.takeover import Handover
 
 MANAGED_START_S = 15.0
 """How long accepting waits for managed servers to answer, so that the first request after a start finds them."""
@@ -67,7 +68,8 @@ class Application:
     frontend_by_name, routes, groups: as they are now. retired: frontends whose place another has taken, until their
     last connection ends. read: reads the configuration anew for a reload. ready: whether new clients are welcome, which
     ends `drain_delay` before they are turned away. sticky_secret: signs cookies where a route has no secret of its own;
-    b"" for one that nobody knows. What one of several processes does otherwise is in `supervisor`.
+    b"" for one that nobody knows. handover: to a successor, None for none; successor: its process, once it
+    serves. What one of several processes does otherwise is in `supervisor`.
     """
 
     def __init__(
@@ -96,11 +98,13 @@ class Application:
         self.retired: list[Frontend | TcpFrontend] = []
         self.ready = False
         self._read = read
-        self._manager = manager or ServiceManager()
+        self.manager = manager or ServiceManager()
         self._inherited = inherited or InheritedSockets()
         self._reloading = anyio.Lock()
         self._services: TaskGroup | None = None
         self._listeners: TaskGroup | None = None
+        self.handover: Handover | None = None
+        self.successor: int | None = None
         self.administration = Administration(self)
 
     # What a reload makes as well.
@@ -146,11 +150,27 @@ class Application:
         inherited = self._inherited.take(settings.name, settings.host, settings.port)
         return inherited or open_sockets(settings.host, settings.port)
 
+    def open_admin(self, settings: AdminSettings) -> list[socket.socket]:
+        """The same for the admin listener."""
+        return self._inherited.take("admin", settings.host, settings.port) or open_sockets(settings.host, settings.port)
+
     def start_frontend(self, frontend: Frontend | TcpFrontend, sockets: list[socket.socket]) -> None:
         """Accept on listening sockets."""
         if self._listeners is None:
             raise RuntimeError("the application is not running")
         self._listeners.start_soon(frontend.run, sockets)
+
+    def listening_sockets(self) -> dict[str, list[socket.socket]]:
+        """The sockets of each listener, by the name of its section."""
+        found = {frontend.settings.name: frontend.sockets for frontend in self.listeners}
+        return {**found, "admin": self.administration.sockets}
+
+    def leave_to(self, successor: int) -> None:
+        """Another process accepts in our place from now on: drain, and end."""
+        self.successor = successor
+        self.manager.replaced(successor)
+        self.administration.close_listener()
+        signal.raise_signal(signal.SIGTERM)
 
     @property
     def frontends(self) -> list[Frontend]:
@@ -184,12 +204,12 @@ class Application:
     async def run(self, *, task_status: TaskStatus[list[str]] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until SIGTERM or SIGINT, then drain. Raises BindError before anything is started.
 
-        SIGHUP reloads; SIGUSR1 has the access log go on in a new file.
+        SIGHUP reloads; SIGUSR1 has the access log go on in a new file; SIGUSR2 starts a successor.
 
         `task_status` is given the addresses as `host:port` once connections are accepted.
         """
         bound = self.bind()
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as signals:
+        with anyio.open_signal_receiver(*OBEYED) as signals:
             await self.serve(bound, StopSignals(signals, self), task_status)
         self.route_maker.close()
         self.say("stopped")
@@ -201,7 +221,7 @@ class Application:
         addresses = [f"{host}:{port}" for sockets in bound for host, port in (s.getsockname()[:2] for s in sockets)]
         async with anyio.create_task_group() as self._services:
             self._services.start_soon(self.deadlines.run)
-            self._services.start_soon(self._manager.run)
+            self._services.start_soon(self.manager.run)
             self.logbook.start(self._services)
             self._services.start_soon(self.guards.run)
             self._services.start_soon(self.administration.run)
@@ -214,8 +234,10 @@ class Application:
                         self.start_frontend(frontend, sockets)
                     self.say("listening on %s", ", ".join(addresses))
                     self.ready = True
-                    self._manager.ready(self._status)
+                    self.manager.ready(self._status)
                     task_status.started(addresses)
+                    if self.handover is not None:
+                        self._services.start_soon(self.handover.run)
                     await stop.wait(reloads=True)
                     await self.say_goodbye(stop.wait)
                     await self.drain(self._listeners, stop.wait)
@@ -239,13 +261,13 @@ class Application:
         async with self._reloading:
             if dry_run:
                 return make_plan(self.config, await self._read_aside(self._read))
-            self._manager.reloading()
+            self.manager.reloading()
             try:
                 with self.administration.figures.counting_reload():
                     change = Reload(self, await self._read_aside(self._read))
                     await self.carry_out(change)
             finally:
-                self._manager.ready(self._status)
+                self.manager.ready(self._status)
             return change.plan
 
     async def carry_out(self, change: Reload) -> None:
@@ -329,8 +351,10 @@ class Application:
     async def say_goodbye(self, next_signal: Callable[[], Awaitable[object]]) -> None:
         """Be no longer ready, and go on for `drain_delay`, so that those who send clients here learn it first."""
         self.ready = False
+        if self.successor is not None:  # who sends clients here goes on doing so
+            return
         delay_s = max(settings.drain_delay_s or 0.0 for settings in self.config.listeners)
-        self._manager.stopping(f"stopping within {delay_s + self.shutdown_timeout_s:g} s")
+        self.manager.stopping(f"stopping within {delay_s + self.shutdown_timeout_s:g} s")
         if delay_s:
             _logger.info("stopping: not ready any more, but accepting for %g s", delay_s)
             with anyio.move_on_after(delay_s):
@@ -342,7 +366,10 @@ class Application:
         self.say("stopping: finishing what is in flight within %g s", timeout_s)
         frontends = [*self.listeners, *self.retired]
         for frontend in frontends:
-            frontend.stop()
+            if self.successor is None:
+                frontend.stop()
+            else:
+                frontend.hand_over()
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(self._give_up_on_signal, next_signal, waiting)
             with anyio.move_on_after(timeout_s):

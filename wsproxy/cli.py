@@ -7,6 +7,7 @@ started then.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from wsproxy.app import Application, BindError
 from wsproxy.check import check_files
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.help import reference
-from wsproxy.config.model import Config
+from wsproxy.config.model import AdminSettings, Config, FrontendSettings
 from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
 from wsproxy.net.cpus import usable_cpus
 from wsproxy.net.descriptors import raise_descriptor_limit
@@ -26,6 +27,7 @@ from wsproxy.net.loop import has_uvloop
 from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.observe.logs import set_up_logging
 from wsproxy.supervisor.source import Source
+from wsproxy.supervisor.takeover import Handover, Predecessor, successor_command, usual_path
 
 USAGE_ERROR = 2
 
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{sum(len(group.servers) for group in config.groups)} servers)\n"
         )
         return 0
-    return _serve(config, source)
+    return _serve(config, source, chosen.takeover)
 
 
 def read_config(path: str) -> Config:
@@ -64,34 +66,63 @@ def read_config(path: str) -> Config:
     return Source.read(path).load()
 
 
-def _serve(config: Config, source: Source) -> int:
+def _serve(config: Config, source: Source, takes_over: bool) -> int:
     set_up_logging(config.log.level, config.log.format)
     raise_descriptor_limit()
     keep_buffers_mapped()
     collect_seldom()
 
-    async def run() -> None:
-        await _application(config, source).run()
-
+    code = 0
     try:
-        anyio.run(run, backend="asyncio", backend_options={"use_uvloop": has_uvloop()})
-    except BindError as error:
-        for settings, reason in error.failures:
+        anyio.run(_run, config, source, takes_over, backend="asyncio", backend_options={"use_uvloop": has_uvloop()})
+    except* BindError as group:
+        for settings, reason in _failures(group):
             sys.stderr.write(f"{settings.place}: {reason}\n")
-        return USAGE_ERROR
-    return 0
+        code = USAGE_ERROR
+    return code
 
 
-def _application(config: Config, source: Source) -> Application:
+def _failures(group: BaseExceptionGroup[BindError]) -> list[tuple[FrontendSettings | AdminSettings, str]]:
+    """All failures of the errors inside, however deep."""
+    return [
+        failure
+        for error in group.exceptions
+        for failure in (_failures(error) if isinstance(error, BaseExceptionGroup) else error.failures)
+    ]
+
+
+async def _run(config: Config, source: Source, takes_over: bool) -> None:
+    """Serve, in the place of a predecessor if there is to be one. Raises BindError inside of a group."""
+    path = _takeover_path(config, source)
+    async with anyio.create_task_group() as tasks:
+        predecessor = await Predecessor.meet(path, tasks) if takes_over and path else None
+        app = _application(config, source, predecessor)
+        if path:
+            app.handover = Handover(app, path, successor_command(), predecessor)
+        await app.run()
+        tasks.cancel_scope.cancel()
+
+
+def _takeover_path(config: Config, source: Source) -> str:
+    """Where a successor asks for the listeners, "" where there is no place for that."""
+    try:
+        return config.takeover_socket or usual_path(source.path)
+    except OSError as error:
+        logging.getLogger("wsproxy.takeover").warning("no successor can take over: %s", error)
+        return ""
+
+
+def _application(config: Config, source: Source, predecessor: Predecessor | None) -> Application:
     """One that serves by itself, or the parent of processes that do."""
     manager = ServiceManager.from_environment(os.environ)
-    inherited = InheritedSockets.from_environment(os.environ)
+    inherited = InheritedSockets.from_environment(os.environ) if predecessor is None else predecessor.sockets
+    secret = b"" if predecessor is None else predecessor.secret
     count = config.processes or usable_cpus()
     if count == 1:
-        return Application(config, lambda: Source.read(source.path).reload(), manager, inherited)
+        return Application(config, lambda: Source.read(source.path).reload(), manager, inherited, secret)
     from wsproxy.supervisor.controlplane import ControlPlane  # only where it is needed: a start should be short
 
-    return ControlPlane(source, count, manager, inherited)
+    return ControlPlane(source, count, manager, inherited, secret)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -99,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", nargs="?", help="the ini file to run")
     parser.add_argument("--config", metavar="FILE", help="the same")
     parser.add_argument("--check", action="store_true", help="check the file and say what is wrong with it")
+    parser.add_argument("--takeover", action="store_true", help="take the listeners over from the proxy that runs")
     parser.add_argument("--help-config", action="store_true", help="list every section and key of the ini file")
     parser.add_argument("--version", action="version", version=f"wsproxy {wsproxy.__version__}")
     return parser

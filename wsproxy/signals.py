@@ -8,13 +8,16 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from wsproxy.config.errors import ConfigError
 from wsproxy.reload import ReloadError
 
 if TYPE_CHECKING:
     from wsproxy.app import Application
+
+OBEYED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Those that are looked at; what others do is the system's to say."""
 
 _logger = logging.getLogger("wsproxy")
 
@@ -39,6 +42,11 @@ class StopSignals:
         async for number in self._signals:
             if number == signal.SIGUSR1:
                 self._app.reopen_logs()
+            elif number == signal.SIGUSR2:
+                if self._app.handover is None or not self._app.ready:
+                    _logger.warning("SIGUSR2: no successor can be started now")
+                else:
+                    self._app.handover.upgrade()
             elif number != signal.SIGHUP:
                 return
             elif reloads:

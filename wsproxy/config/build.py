@@ -15,7 +15,7 @@ from wsproxy.config.cache_settings import CacheSettings
 from wsproxy.config.choosing import MEASURING
 from wsproxy.config.content_keys import COMPRESSION, STATIC
 from wsproxy.config.content_settings import CompressionSettings, StaticSettings
-from wsproxy.config.crosscheck import Sections, check, group_name, is_on, processes_written, server_name
+from wsproxy.config.crosscheck import Sections, check, group_name, is_on, server_name, written_once
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
     Address,
@@ -87,8 +87,9 @@ def load(text: str | bytes, source: str, environment: Mapping[str, str], directo
         log=LogSettings() if log is None else _log(log),
         overload=OverloadSettings() if overload is None else OverloadSettings(**overload.fields(OVERLOAD)),
         tcp=tuple(_tcp(section) for section in parsed.values() if section.kind.name == "tcp"),
-        processes=next((written.value for written in processes_written(parsed)), 1),
         cache=CacheSettings() if cache is None else _cache(cache),
+        processes=next((written.value for written in written_once(parsed, "processes")), 1),
+        takeover_socket=next((written.value for written in written_once(parsed, "takeover_socket")), None),
     )
 
 

@@ -34,6 +34,7 @@ Sections = Mapping[str, ParsedSection]
 _SOURCES: Final = ("group", "command", "discover", "redirect", "respond")
 """The keys besides serverN that say who answers."""
 _GROUP_KEYS: Final = frozenset(key.name for table in GROUP_TABLES for key in table.keys)
+_FOR_ALL_FRONTENDS: Final = ("processes", "takeover_socket")
 _DEFAULT_MAX_WORKERS: Final = ServerSettings("", Address()).max_workers
 _DEFAULT_ALGORITHM: Final = RouteSettings("", "http", "").algorithm
 
@@ -42,7 +43,8 @@ def check(sections: Sections, source: str) -> Iterator[Problem]:
     """Every problem between keys and between sections; `source` is the file's name."""
     yield from _whole_file(sections, source)
     yield from _listeners(sections)
-    yield from _processes(sections)
+    for key in _FOR_ALL_FRONTENDS:
+        yield from _once(sections, key)
     frontends = [section for section in sections.values() if section.kind.name == "frontend"]
     has_tls = any("tls_certificate" in section.settings for section in frontends)
     for section in frontends:
@@ -136,20 +138,19 @@ def _listeners(sections: Sections) -> Iterator[Problem]:
             yield port.place.problem(f"[{section.name}] listens on the same host and port as {where}")
 
 
-def processes_written(sections: Sections) -> list[Setting]:
-    """Every `processes` of the file, in order."""
-    found = [section.get("processes") for section in sections.values() if section.kind.name == "frontend"]
+def written_once(sections: Sections, key: str) -> list[Setting]:
+    """Every time that a key of all frontends is written, in order."""
+    found = [section.get(key) for section in sections.values() if section.kind.name == "frontend"]
     return [setting for setting in found if setting is not None]
 
 
-def _processes(sections: Sections) -> Iterator[Problem]:
-    """Every frontend is served by the same processes."""
-    written = processes_written(sections)
+def _once(sections: Sections, key: str) -> Iterator[Problem]:
+    """What is for all frontends is said once, or says the same."""
+    written = written_once(sections, key)
     for other in written[1:]:
         if other.value != written[0].value:
             line = written[0].key_place.line
-            message = f"'processes' is for all frontends, and line {line} says otherwise (keep one)"
-            yield other.key_place.problem(message)
+            yield other.key_place.problem(f"'{key}' is for all frontends, and line {line} says otherwise (keep one)")
 
 
 def _overload(section: ParsedSection, listeners: list[ParsedSection]) -> Iterator[Problem]:

@@ -384,6 +384,7 @@ class Config:
     admin: AdminSettings | None = None
     cache: CacheSettings = field(default_factory=CacheSettings)
     processes: int = 1  # that carry the traffic; 0: one for each CPU
+    takeover_socket: str | None = None  # None: one whose path the ini file's says
     tcp: tuple[TcpSettings, ...] = ()
     overload: OverloadSettings = field(default_factory=OverloadSettings)
 

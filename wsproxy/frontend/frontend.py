@@ -11,7 +11,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from wsproxy.balancing.routing import RouteTable
 from wsproxy.config.model import FrontendSettings
@@ -33,9 +33,12 @@ from wsproxy.net.stream import Stream
 from wsproxy.net.tls import TlsIdentities
 from wsproxy.net.turns import AcceptTurn
 from wsproxy.observe.entries import Refusal, WebSocketEntry
-from wsproxy.ws.control import GOING_AWAY
+from wsproxy.ws.control import GOING_AWAY, SERVICE_RESTART
 from wsproxy.ws.handshake import check_request
 from wsproxy.ws.relay import RelayState
+
+LINGER_SHARE: Final = 0.5
+"""The part of `shutdown_timeout` for which idle connections of a proxy that was replaced may send a last request."""
 
 _logger = logging.getLogger("wsproxy.frontend")
 
@@ -64,6 +67,7 @@ class Frontend:
     """A listener and what its sessions share.
 
     http_routes, websocket_routes: the routes of each kind that this frontend serves. stopping: no new work is taken.
+    lingers: but for one last request of each connection.
     ended: the last connection is gone. scheme: what its clients use. answer_fields: lines that each answer gets.
     answers: what it answers by itself. via: its name in Via, or b"". edits: what is done to the head of every answer.
     refused: requests that no route got, by status.
@@ -82,6 +86,7 @@ class Frontend:
         self.deadlines = deadlines
         self.access = access
         self.stopping = False
+        self.lingers = False
         self.scheme = "http" if identities is None else "https"
         self.identities = identities
         self.https_port: int | None = None
@@ -223,6 +228,24 @@ class Frontend:
             session.stop()
         for relays in self._relayed:
             relays.drain([relay for relay in relays.open if relay.frontend is self], GOING_AWAY)
+
+    def hand_over(self) -> None:
+        """Another process accepts in our place: have clients go there, none of them in the middle of anything.
+
+        A connection ends with its next answer, as that one can say so: closing one that is idle may cross a request
+        on its way. What is idle for long is closed in the end.
+        """
+        self.stopping = self.lingers = True
+        if self._listener is not None:
+            self._listener.close()
+        for relays in self._relayed:
+            relays.drain([relay for relay in relays.open if relay.frontend is self], SERVICE_RESTART)
+        asyncio.get_running_loop().call_later(self.settings.shutdown_timeout_s * LINGER_SHARE, self._end_lingering)
+
+    def _end_lingering(self) -> None:
+        self.lingers = False
+        for session in tuple(self.sessions):
+            session.stop()
 
     def retire(self) -> None:
         """Another frontend takes the place of this one: end HTTP connections in order, and keep WebSockets."""

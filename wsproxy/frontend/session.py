@@ -98,7 +98,7 @@ class ClientSession:
                 try:
                     self.deadline = deadlines.base + (keepalive_s if self._requests else header_s)
                     if not stream.buffer:
-                        if frontend.stopping:
+                        if frontend.stopping and not frontend.lingers:
                             return None
                         await stream.more()
                     parsed = read(stream.buffer) or await self._rest_of_head(read)

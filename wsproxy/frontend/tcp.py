@@ -227,7 +227,7 @@ class TcpFrontend:
         if self._listener is not None:
             self._listener.close()
 
-    retire = stop
+    retire = hand_over = stop
 
     def abort(self) -> None:
         """End everything that is left."""

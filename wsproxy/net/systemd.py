@@ -30,9 +30,15 @@ _logger = logging.getLogger("wsproxy")
 
 
 class ServiceManager:
-    """Tells the service manager how we are. watchdog_s: how often it wants to hear so, None if never."""
+    """Tells the service manager how we are. watchdog_s: how often it wants to hear so, None if never.
+
+    for_successor: the variables of the process that is to take our place.
+    """
 
     def __init__(self, address: str = "", watchdog_s: float | None = None) -> None:
+        self.for_successor = {name: value for name, value in (("NOTIFY_SOCKET", address),) if value}
+        if watchdog_s is not None:
+            self.for_successor["WATCHDOG_USEC"] = str(round(watchdog_s * 1e6))
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self.watchdog_s = watchdog_s
 
@@ -52,6 +58,10 @@ class ServiceManager:
     def reloading(self) -> None:
         """A reload begins; `ready` ends it. The time is what the manager tells this one from an older one by."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+    def replaced(self, pid: int) -> None:
+        """Another process is the service from now on."""
+        self._send(f"MAINPID={pid}")
 
     def stopping(self, status: str) -> None:
         """The end has begun."""
@@ -107,7 +117,7 @@ class InheritedSockets:
         """Those for a frontend: named as it is (`[frontend:web]`: `web`), else bound to its host and port."""
         name = name.partition(":")[2] or name
         chosen = [item for item in self._sockets if item[0] == name]
-        chosen = chosen or [item for item in self._sockets if port and _is_bound(item[1], host, port)]
+        chosen = chosen or [item for item in self._sockets if port and is_bound(item[1], host, port)]
         self._sockets = [item for item in self._sockets if item not in chosen]
         return [taken for _, taken in chosen]
 
@@ -135,7 +145,8 @@ def _listener(descriptor: int) -> socket.socket | None:
     return None
 
 
-def _is_bound(listening: socket.socket, host: str, port: int) -> bool:
+def is_bound(listening: socket.socket, host: str, port: int) -> bool:
+    """Whether a listening socket is what this host and port stand for."""
     own_host, own_port = listening.getsockname()[:2]
     if own_port != port:
         return False

@@ -217,10 +217,10 @@ class Children:
                 self.end(child, str(answer))
         return sum(isinstance(answer, dict) for answer in answers.values())
 
-    async def stop(self) -> None:
-        """Have every process drain and end; a second time, at once."""
+    async def stop(self, successor: int | None = None) -> None:
+        """Have every process drain and end; a second time, at once. successor: the process that serves from now on."""
         self._stop.set()
         for child in tuple(self.alive.values()):
             if not child.serving:
                 child.kill()
-        await self.ask_all("stop")
+        await self.ask_all("stop", lambda _: {"successor": successor})

@@ -57,11 +57,12 @@ class ControlPlane(Application):
         count: int,
         manager: ServiceManager | None = None,
         inherited: InheritedSockets | None = None,
+        sticky_secret: bytes = b"",
     ) -> None:
         self.source = self._next_source = source
         self._changed = anyio.Event()
         self._published: tuple[GroupState, ...] = ()
-        super().__init__(source.load(), self._read_again, manager, inherited)
+        super().__init__(source.load(), self._read_again, manager, inherited, sticky_secret)
         self.children = Children(count, self._orders)
 
     def _read_again(self) -> Config:
@@ -138,7 +139,7 @@ class ControlPlane(Application):
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(self._hurry_on_signal, next_signal)
             with anyio.move_on_after(self.shutdown_timeout_s + END_S):
-                await self.children.stop()
+                await self.children.stop(self.successor)
                 await self.children.ended.wait()
             waiting.cancel_scope.cancel()
         if self.children.alive:
@@ -147,7 +148,7 @@ class ControlPlane(Application):
     async def _hurry_on_signal(self, next_signal: Callable[[], Awaitable[object]]) -> None:
         await next_signal()
         _logger.warning("second signal: ending at once")
-        await self.children.stop()
+        await self.children.stop(self.successor)
 
     # What the processes are told.
 

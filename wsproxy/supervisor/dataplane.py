@@ -207,7 +207,8 @@ class DataPlaneProcess:
         self._orders.close()
         self._tasks.cancel_scope.cancel()
 
-    async def _stop(self, _: Body, __: list[socket.socket]) -> Body:
+    async def _stop(self, body: Body, _: list[socket.socket]) -> Body:
+        self.app.successor = body["successor"]
         self._orders.stop()
         return {}
 
