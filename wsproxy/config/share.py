@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from wsproxy.config.cache_settings import CacheSettings
-from wsproxy.config.budget_settings import OverloadSettings
-from wsproxy.config.cache_settings import CacheSettings
 from wsproxy.config.model import (
     Config,
     FrontendSettings,
@@ -52,8 +50,6 @@ def share_config(config: Config, share: Share) -> Config:
         frontends=tuple(_frontend(frontend, share) for frontend in config.frontends),
         routes=tuple(_route(route, share) for route in config.routes),
         groups=tuple(_group(group, share) for group in config.groups),
-        overload=_overload(config.overload, share),
-        cache=_cache(config.cache, share),
         tcp=tuple(replace(tcp, listener=_frontend(tcp.listener, share)) for tcp in config.tcp),
         cache=_cache(config.cache, share),
         admin=None,
@@ -79,24 +75,6 @@ def share_server(server: ServerSettings, share: Share) -> ServerSettings:
 def effective_total(total: int, count: int) -> int:
     """What `count` processes have together of a limit, which is more than the limit where it is below `count`."""
     return sum(Share(index, count).of(total) for index in range(count))
-
-
-def _overload(overload: OverloadSettings, share: Share) -> OverloadSettings:
-    """What there is room for in all; how late an event loop may be is each one's own."""
-    return replace(
-        overload,
-        max_connections=share.of_optional(overload.max_connections),
-        max_handshakes=share.of_optional(overload.max_handshakes),
-        max_buffered_bytes=share.of_optional(overload.max_buffered_bytes),
-    )
-
-
-def _cache(cache: CacheSettings, share: Share) -> CacheSettings:
-    """Its part of the memory; another store is everybody's."""
-    if cache.store != "memory":
-        return cache
-    size = max(share.of(cache.max_size_bytes), cache.max_entry_size_bytes)
-    return replace(cache, max_size_bytes=size)
 
 
 def _frontend(frontend: FrontendSettings, share: Share) -> FrontendSettings:
