@@ -46,6 +46,7 @@ QUICK_ROWS = ("http-70-64", "https-70-64", "http-1m-64", "http-70-512", "ws-128"
 QUICK_PEERS = ("wsproxy", "nginx", "haproxy", "aiohttp")
 HTTP_ONLY = ("aiohttp",)  # no TLS, no relay of bytes, one server
 BALANCED_ROWS = ("policy-70-64",)
+CACHE_ROWS = ("cache-hit-70", "cache-hit-16k")
 FILE_ROWS = ("static-16k", "static-1m")
 FILE_SERVERS = ("wsproxy", "nginx")
 WARM_UP_S = 0.5  # besides the first answer on every connection, which the load always waits for
@@ -68,7 +69,7 @@ class Plan:
         wanted = VARIANT_ROWS.get(peer)
         rows = [row for row in self.rows if wanted is None or row.name in wanted]
         if peer in HTTP_ONLY:
-            rows = [row for row in rows if not (row.tls or row.layer4 or row.name in BALANCED_ROWS)]
+            rows = [row for row in rows if not (row.tls or row.layer4 or row.name in BALANCED_ROWS + CACHE_ROWS)]
         return [row for row in rows if row.name not in FILE_ROWS or peer in FILE_SERVERS]
 
 

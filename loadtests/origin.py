@@ -4,6 +4,7 @@ Run `python -m loadtests.origin PORT`. It shares its core with the load and must
 so it knows only what the load sends: GET without a body, and whole masked data frames.
 
     /70 /16k /1m   200 with that many bytes; with a query, which comes back in a field, so that no two heads are alike
+    /cached/70 /cached/16k   the same, good for an hour
     /balanced/70   as /70, of any of eight servers: 127.0.0.1 to 127.0.0.8
     /ws            WebSocket echo
 """
@@ -24,13 +25,18 @@ SIZES = {b"/70": 70, b"/16k": 16 * 1024, b"/1m": 1024 * 1024}
 BACKLOG = 4096  # 4,000 WebSockets may come at once
 
 
-def answer(size: int) -> bytes:
+def answer(size: int, more: str = "") -> bytes:
     """A whole 200 with a body of `size` bytes, and the few fields that a real service sends."""
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nServer: origin\r\nContent-Length: {size}\r\n\r\n"
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nServer: origin\r\nContent-Length: {size}\r\n{more}\r\n"
     return head.encode() + b"x" * size
 
 
-ANSWERS = {target: answer(size) for target, size in SIZES.items()} | {b"/balanced/70": answer(70)}
+FRESH = "Cache-Control: max-age=3600\r\n"
+ANSWERS = {target: answer(size) for target, size in SIZES.items()} | {
+    b"/balanced/70": answer(70),
+    b"/cached/70": answer(70, FRESH),
+    b"/cached/16k": answer(16 * 1024, FRESH),
+}
 HOSTS = [f"127.0.0.{number}" for number in range(1, 9)]
 WEBSOCKET_KEY = re.compile(rb"(?i)\r\nsec-websocket-key:[ \t]*([^\r\n \t]+)")
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"

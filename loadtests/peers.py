@@ -53,6 +53,7 @@ http {{
     fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
+    proxy_cache_path {directory}/kept levels=1:2 keys_zone=kept:8m max_size=64m;
     upstream origin {{
         server 127.0.0.1:{origin};
         keepalive 512;
@@ -82,6 +83,12 @@ http {{
             proxy_set_header Connection "";
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $scheme;
+        }}
+        location /cached/ {{
+            proxy_pass http://origin;
+            proxy_set_header Host $host;
+            proxy_set_header Connection "";
+            proxy_cache kept;
         }}
         location /files/ {{
             alias {directory}/files/;
@@ -119,6 +126,13 @@ defaults
     timeout client 1h
     timeout server 1h
     timeout tunnel 1h
+cache kept
+    total-max-size 64
+    max-object-size 1048576
+backend cached
+    http-request cache-use kept
+    http-response cache-store kept
+    server origin 127.0.0.1:{origin}
 backend balanced
     balance leastconn
 {servers}
@@ -128,6 +142,7 @@ listen proxy
     http-request set-header X-Forwarded-Proto https if {{ ssl_fc }}
     http-request set-header X-Forwarded-Proto http if !{{ ssl_fc }}
     use_backend balanced if {{ path_beg /balanced }}
+    use_backend cached if {{ path_beg /cached }}
     server origin 127.0.0.1:{origin}
 defaults
     mode tcp
@@ -138,6 +153,11 @@ listen bytes
     mode tcp
     bind 127.0.0.1:{tcp_port} backlog 4096
     server origin 127.0.0.1:{origin}
+"""
+
+VARNISH = """\
+vcl 4.1;
+backend origin {{ .host = "127.0.0.1"; .port = "{origin}"; }}
 """
 
 WSPROXY = """\
@@ -158,6 +178,10 @@ server1 = 127.0.0.1:{origin}
 path_prefix = /balanced
 algorithm = least-connections
 {servers}
+[http:cached]
+path_prefix = /cached
+server1 = 127.0.0.1:{origin}
+cache = yes
 [tcp:bytes]
 host = 127.0.0.1
 port = {tcp_port}
@@ -276,6 +300,12 @@ def _haproxy(directory: Path, ports: Ports) -> list[str]:
     return ["haproxy", "-db", "-f", str(directory / "haproxy.cfg")]
 
 
+def _varnish(directory: Path, ports: Ports) -> list[str]:
+    (directory / "site.vcl").write_text(VARNISH.format(origin=ports.origin))
+    where = ["-n", str(directory / "work"), "-f", str(directory / "site.vcl"), "-a", f"127.0.0.1:{ports.plain}"]
+    return ["varnishd", "-F", "-j", "none", "-s", "malloc,64m", *where]
+
+
 def _wsproxy(http_extra: str) -> Callable[[Path, Ports], list[str]]:
     def command(directory: Path, ports: Ports) -> list[str]:
         make_certificate(directory)
@@ -326,6 +356,7 @@ PEERS = {
         Peer("wsproxy-64", _wsproxy("server1_max_workers = 64"), _wsproxy_version),
         Peer("nginx", _nginx, _version_of("nginx", "-v"), _has("nginx")),
         Peer("haproxy", _haproxy, _version_of("haproxy", "-v"), _has("haproxy")),
+        Peer("varnish", _varnish, _version_of("varnishd", "-V"), _has("varnishd")),
         Peer("aiohttp", _aiohttp, lambda: version("aiohttp")),
     )
 }

@@ -39,13 +39,14 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A promise: a figure of wsproxy, or its ratio to a peer's, is at most `limit`."""
+    """A promise: a figure of wsproxy, or its ratio to a peer's or to that of another row, is at most `limit`."""
 
     row: str
     figure: str
     limit: float
     peer: str | None = None  # None: the figure itself
     sums_up: bool = False  # over all rounds, instead of their median
+    than: str | None = None  # the other row
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ ROWS = (
     Row("http-1m-512", "HTTP 1 MiB, 512 connections", "http", 512, "/1m", 1024 * 1024),
     Row("static-16k", "file of 16 KiB, 64 connections", "http", 64, "/files/16k", 16 * 1024),
     Row("static-1m", "file of 1 MiB, 64 connections", "http", 64, "/files/1m", 1024 * 1024),
+    Row("cache-hit-70", "kept answer of 70 B, 64 connections", "http", 64, "/cached/70", 70),
+    Row("cache-hit-16k", "kept answer of 16 KiB, 64 connections", "http", 64, "/cached/16k", 16 * 1024),
     Row("https-70-64", "HTTPS 70 B, 64 connections, TLS 1.3", "http", 64, "/70", 70, tls=True),
     Row("policy-70-64", "HTTP 70 B, least connections of 8 servers", "http", 64, "/balanced/70", 70),
     Row("tcp-70-64", "TCP 70 B there and back, 64 connections", "http", 64, "/70", 70, layer4=True),
@@ -85,7 +88,11 @@ ROWS = (
 )
 
 # Variants answer one question each and so run only where it is asked: what does the worker pool's small default cost?
-VARIANT_ROWS = {"wsproxy-64": ("http-70-64", "http-16k-64", "http-1m-64")}
+# Varnish keeps answers and does nothing else of this.
+VARIANT_ROWS = {
+    "wsproxy-64": ("http-70-64", "http-16k-64", "http-1m-64"),
+    "varnish": ("cache-hit-70", "cache-hit-16k"),
+}
 
 FIGURES: Mapping[Kind, Sequence[Figure]] = {
     "http": (
@@ -112,6 +119,7 @@ GOALS = (
     Goal("http-70-512", "failed", 0, sums_up=True),
     Goal("http-16k-512", "failed", 0, sums_up=True),
     Goal("http-1m-512", "failed", 0, sums_up=True),
+    Goal("cache-hit-70", "cpu_us", 0.6, than="http-70-64"),
     Goal("https-70-64", "cpu_us", 1.9, "nginx"),
     Goal("tcp-70-64", "cpu_us", 1.5, "nginx"),
     Goal("tcp-70-64", "cpu_us", 1.5, "haproxy"),
@@ -161,6 +169,10 @@ def _judge_one(samples: Samples, goal: Goal) -> Verdict:
     row = ROW_BY_NAME[goal.row]
     figure = next(figure for figure in FIGURES[row.kind] if figure.key == goal.figure)
     own = samples.value(goal.row, "wsproxy", goal.figure, sums_up=goal.sums_up)
+    if goal.than is not None:
+        other = samples.value(goal.than, "wsproxy", goal.figure)
+        value = own / other if own is not None and other else None
+        return Verdict(goal, f"{row.title}: {figure.title}, beside {ROW_BY_NAME[goal.than].title}", value)
     if goal.peer is None:
         return Verdict(goal, f"{row.title}: {figure.title}", own)
     other = samples.value(goal.row, goal.peer, goal.figure)
