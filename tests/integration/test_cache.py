@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from tests.integration.caching_site import site, status_of
@@ -374,3 +376,73 @@ async def test_a_large_hit_to_a_slow_client() -> None:
                 received += await client.some()
             assert body in received
         assert len(served.seen) == 1
+
+
+@in_loop
+async def test_kept_answers_are_compressed_once_for_each_coding() -> None:
+    async with site(route="compress = gzip\n") as served:
+        text = b"a line of text\n" * 500
+        served.answer = ok(text, FRESH, b"Content-Type: text/plain", b'ETag: "1"')
+        for _ in range(3):
+            answer = await served.fetch(b"/", b"Accept-Encoding: gzip")
+            assert gzip.decompress(answer.body) == text
+            assert (answer.field(b"content-encoding"), answer.field(b"etag")) == (b"gzip", b'W/"1"')
+        assert len(served.cache._coded) == 1
+        plain = await served.fetch()
+        assert (plain.body, plain.field(b"content-encoding"), plain.field(b"etag")) == (text, None, b'"1"')
+        assert (await served.fetch(b"/", b"Accept-Encoding: gzip", b'If-None-Match: W/"1"')).status == 304
+        part = await served.fetch(b"/", b"Accept-Encoding: gzip", b"Range: bytes=0-3")
+        assert (part.status, part.body) == (206, text[:4])
+        head = await served.fetch(b"/", b"Accept-Encoding: gzip", method=b"HEAD")
+        assert head.field(b"content-encoding") == b"gzip"
+        assert len(served.seen) == 1
+
+
+@in_loop
+async def test_kept_answers_are_edited_as_those_of_their_server() -> None:
+    lines = "rewrite_redirects = yes\nadd_header = X-Server: {backend}\n"
+    async with site(route=lines) as served:
+        assert served.proxy is not None
+        server = next(iter(served.proxy.application.groups["http"].group.backends)).encode()
+        moved = b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\nLocation: http://%b/b\r\n%b\r\n\r\n"
+        served.answer = moved % (server, FRESH)
+        for _ in range(2):
+            answer = await served.fetch(b"/a")
+            assert answer.field(b"location") == b"/b"
+            assert answer.field(b"x-server") == server
+        assert len(served.seen) == 1
+
+
+@in_loop
+async def test_kept_answers_bind_no_client() -> None:
+    async with site(route="sticky = cookie\n") as served:
+        assert (await served.fetch()).field(b"set-cookie") is not None
+        assert (await served.fetch()).field(b"set-cookie") is None
+
+
+@in_loop
+async def test_vary_means_what_the_server_saw() -> None:
+    async with site(route="set_request_header = X-Country: de\n") as served:
+        served.answer = ok(b"fine", FRESH, b"Vary: X-Country")
+        await served.fetch(b"/", b"X-Country: en")
+        assert (await served.fetch(b"/", b"X-Country: fr")).field(b"age") == b"0"
+
+
+@in_loop
+async def test_what_varies_by_the_client_itself_is_not_kept() -> None:
+    async with site() as served:
+        served.answer = ok(b"fine", FRESH, b"Vary: X-Forwarded-For")
+        await served.fetch()
+        assert (await served.fetch()).field(b"age") is None
+
+
+@in_loop
+async def test_several_parts_of_what_is_kept() -> None:
+    async with site() as served:
+        served.answer = ok(b"0123456789", FRESH)
+        await served.fetch()
+        parts = await served.fetch(b"/", b"Range: bytes=0-1,8-9")
+        assert parts.status == 206
+        assert (parts.field(b"content-type") or b"").startswith(b"multipart/byteranges")
+        assert b"01" in parts.body
+        assert b"89" in parts.body

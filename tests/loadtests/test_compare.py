@@ -62,6 +62,7 @@ def test_a_peer_that_speaks_http_alone_has_no_other_rows() -> None:
     missing = set(ROW_BY_NAME.values()) - set(plan.rows_of("aiohttp"))
     assert {row.name for row in missing} == {
         *("https-70-64", "policy-70-64", "tcp-70-64", "tcp-1m-64", "static-16k", "static-1m"),
+        *("cache-hit-70", "cache-hit-16k"),
     }
 
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
+import anyio
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -40,6 +41,9 @@ MOST_UNWRITTEN_BYTES: Final = 16 * 1024 * 1024
 """What may wait to be written; more is not kept."""
 SCANNED: Final = 1000
 """Keys looked at in one step where all are let go: other users of the Redis are not to notice."""
+
+LAST_WORDS_S: Final = 1.0
+"""How long connections may take to close at the end."""
 
 _PREFIX: Final = b"wsproxy:"
 _FAULTS: Final = (RedisError, OSError, TimeoutError, ValueError)
@@ -126,7 +130,8 @@ class RedisStore:
                 self._wake.clear()
                 await self._wake.wait()
         finally:
-            await self._redis.aclose(close_connection_pool=True)
+            with anyio.move_on_after(LAST_WORDS_S, shield=True):
+                await self._redis.aclose(close_connection_pool=True)
 
     # Asking.
 
