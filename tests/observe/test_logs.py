@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -88,3 +90,18 @@ def test_a_reader_who_stops_holds_nobody_up_and_learns_what_was_lost(monkeypatch
         logger.error("here again")
         assert [pipe.readline() for _ in range(2)] == [b"2 messages were lost before this one\n", b"here again\n"]
     os.close(writing)
+
+
+@pytest.mark.parametrize("end", ["raise ValueError('broken')", "sys.exit(3)", "pass"])
+def test_however_the_process_ends_its_last_messages_are_written(end: str) -> None:
+    program = f"""
+import logging, sys
+from wsproxy.observe.logs import set_up_logging
+set_up_logging("info")
+for number in range(1000):
+    logging.getLogger("wsproxy.part").info("message %d", number)
+{end}
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert ended.stderr.count("message ") == 1000
+    assert ("ValueError: broken" in ended.stderr) is ("broken" in end)
