@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Values = tuple[str | int, ...]
 """One value for each of `access_format.FIELDS`, in that order; those of requests end before those of WebSockets."""
 
-_TENTHS: Final = tuple(f"{tenth / 10:.1f}" for tenth in range(10_000))
-"""Milliseconds below a second, as text: looking one up takes half of writing it, and a line has three."""
+_TENTHS: Final = tuple(f"{tenth / 10:.1f}" for tenth in range(1_000))
+"""Milliseconds below 100, as text: looking one up takes half of writing it, and a line has three."""
 
 _STAGE_LETTERS: Final = {QUEUE: "Q", CONNECT: "C", HEAD: "H", BODY: "D"}
 _CLOSER_LETTERS: Final = {"client": "C", "upstream": "S", "proxy": "P", None: "P"}
@@ -86,7 +86,7 @@ def request_values(sheet: Sheet, client: str, exchange: Exchange, event: str = "
 def milliseconds(seconds: float) -> str:
     """With one digit behind the point."""
     tenths = int(seconds * 10_000 + 0.5)
-    return _TENTHS[tenths] if 0 <= tenths < 10_000 else f"{seconds * 1000:.1f}"
+    return _TENTHS[tenths] if 0 <= tenths < 1_000 else f"{seconds * 1000:.1f}"
 
 
 def _failed(exchange: Exchange, failure: Failure, status: int) -> tuple[int, str, str]:
