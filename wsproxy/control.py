@@ -67,6 +67,10 @@ class ApplicationControl:
         phase = phase_of(self._app)
         return None if phase == "running" else phase
 
+    async def trouble(self) -> str:
+        """Nothing: who answers this runs."""
+        return ""
+
     def config(self) -> dict[str, Any]:
         """The running configuration, masked."""
         return shown(self._app.config)

@@ -106,7 +106,8 @@ class Api:
 
     async def _readyz(self, _: Arguments) -> Answer:
         why_not = await self._control.is_ready()
-        return Answer.json({"status": why_not or "ok"}, 503 if why_not else 200)
+        trouble = await self._control.trouble()
+        return Answer.json({"status": why_not or trouble or "ok"}, 503 if why_not else 200)
 
     async def _openapi(self, _: Arguments) -> Answer:
         return Answer.json(document())
@@ -187,6 +188,12 @@ def status_of(snapshot: Snapshot) -> dict[str, Any]:
         "cache": None if snapshot.cache is None else asdict(snapshot.cache),
         "requests": sum(answered.total.count for route in snapshot.routes for answered in route.answered),
         "servers": servers_of(snapshot),
+        "processes": [
+            {"pid": each.pid, "uptime_s": max(snapshot.at - each.started_at, 0.0), "memory_bytes": each.memory_bytes}
+            for each in snapshot.processes
+        ],
+        "process_deaths": snapshot.process_deaths,
+        "trouble": snapshot.trouble,
         "scaling": {group.name: round(group.load, 1) for group in snapshot.groups if group.load is not None},
     }
 

@@ -92,6 +92,10 @@ class Control(Protocol):
         """None while traffic is welcome, else why not."""
         ...
 
+    async def trouble(self) -> str:
+        """What a person should look into though traffic is welcome, or ""."""
+        ...
+
     def config(self) -> dict[str, Any]:
         """The running configuration with its secrets masked, as JSON can hold it."""
         ...

@@ -145,6 +145,9 @@ STATUS: Final = full(
         "cache": {"type": ["object", "null"]},
         "requests": _COUNT,
         "servers": listed(SERVER),
+        "processes": listed(full({"pid": _COUNT, "uptime_s": _SECONDS, "memory_bytes": _COUNT})),
+        "process_deaths": _COUNT,
+        "trouble": {"type": "string"},
         "scaling": {"type": "object", "additionalProperties": {"type": "number"}},
     }
 )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import select
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -38,13 +40,23 @@ class Target(Protocol):
 
 
 class DescriptorTarget:
-    """An open descriptor that belongs to somebody else, such as standard output."""
+    """An open descriptor that belongs to somebody else, such as standard output.
+
+    Others may write to it at the same time, our own processes among them: into a pipe goes no more at once than the
+    system keeps in one piece (PIPE_BUF), and whole lines.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
 
     def write(self, data: bytes) -> None:
         """Write all of it. Raises OSError."""
+        while self._is_pipe and len(data) > select.PIPE_BUF:
+            end = data.rfind(b"\n", 0, select.PIPE_BUF) + 1
+            end = end or data.find(b"\n") + 1 or len(data)  # a line that is longer goes as it can
+            _write_all(self._descriptor, data[:end])
+            data = data[end:]
         _write_all(self._descriptor, data)
 
     def reopen(self) -> None:

@@ -208,6 +208,9 @@ _CARRIED: Final[tuple[Row, ...]] = (
 def _process(snapshot: Snapshot) -> Iterator[Metric]:
     processes = [((str(process.pid),), process) for process in snapshot.processes]
     yield from _rows("wsproxy_", ("pid",), _PROCESS, processes)
+    yield _gauge("wsproxy_processes", "Processes, the parent among them.", (), [((), len(processes))])
+    text = "Processes that ended and were started again."
+    yield _counter("wsproxy_process_deaths", text, (), [((), snapshot.process_deaths)])
 
 
 def _frontends(snapshot: Snapshot) -> Iterator[Metric]:

@@ -294,7 +294,10 @@ class ProcessFigures:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything but the single WebSockets. at: Unix time. overload: None where there is no budget."""
+    """Everything but the single WebSockets. at: Unix time. overload: None where there is no budget.
+
+    process_deaths: of processes that were started again. trouble: what a person should know of that, or "".
+    """
 
     at: float
     version: str
@@ -307,6 +310,8 @@ class Snapshot:
     cache: CacheFigures | None = None
     processes: tuple[ProcessFigures, ...] = ()
     tcp: tuple[TcpFigures, ...] = ()
+    process_deaths: int = 0
+    trouble: str = ""
 
     def backends(self) -> list[BackendFigures]:
         """Those of all groups, in the order of the configuration."""

@@ -35,6 +35,9 @@ ASK_S: Final = 2.0
 SLOW_START_S: Final = 30.0
 """A process that is not up by then never will be."""
 
+REAP_S: Final = 2.0
+"""What the system may take to end a process that was killed: it has ended before we do."""
+
 CRASH_LOOP: Final = 3
 """Short lives in a row that are no accident any more."""
 
@@ -130,6 +133,8 @@ class Children:
                 tasks.cancel_scope.cancel()
         finally:
             child.kill()
+            with anyio.move_on_after(REAP_S, shield=True):
+                await child.wait()
             child.channel.close()
             self._turns.absent(index)
             del self.alive[index]

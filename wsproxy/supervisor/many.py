@@ -48,6 +48,7 @@ class ManyControl:
         """Everything at this moment, of all processes; of servers and frontends, what the parent says they are."""
         own = await self._one.snapshot()
         found = await self._children.snapshots()
+        own = replace(own, process_deaths=self._children.deaths, trouble=self._children.trouble)
         if not found:
             return own
         every = merged(found)
@@ -65,6 +66,8 @@ class ManyControl:
             groups=tuple(_judged(group, groups.get(group.name)) for group in own.groups),
             reloads=replace(own.reloads, **_sessions_of(every)),
             processes=(*own.processes, *every.processes),
+            process_deaths=own.process_deaths,
+            trouble=own.trouble,
         )
 
     async def is_ready(self) -> str | None:
