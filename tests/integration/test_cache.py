@@ -7,7 +7,7 @@ import gzip
 import pytest
 
 from tests.integration.caching_site import site, status_of
-from tests.integration.harness import Message, connect, get, in_loop, ok
+from tests.integration.harness import Message, connect, eventually, get, in_loop, ok
 
 FRESH = b"Cache-Control: max-age=60"
 
@@ -446,3 +446,26 @@ async def test_several_parts_of_what_is_kept() -> None:
         assert (parts.field(b"content-type") or b"").startswith(b"multipart/byteranges")
         assert b"01" in parts.body
         assert b"89" in parts.body
+
+
+@in_loop
+async def test_a_host_that_a_trusted_proxy_names_counts() -> None:
+    async with site(frontend="trusted_proxies = 127.0.0.1") as served:
+        await served.fetch(b"/", b"X-Forwarded-Host: a.example")
+        assert (await served.fetch(b"/", b"X-Forwarded-Host: b.example")).field(b"age") is None
+        assert (await served.fetch(b"/", b"X-Forwarded-Host: a.example")).field(b"age") == b"0"
+        assert (await served.fetch(b"/", b"X-Forwarded-Proto: https")).field(b"age") is None
+        assert len(served.seen) == 3
+
+
+@in_loop
+async def test_a_client_that_left_before_its_hit() -> None:
+    async with site() as served:
+        await served.fetch()
+        assert served.proxy is not None
+        for _ in range(20):
+            async with await connect(served.port()) as client:
+                await client.send(get() * 3)
+                client.reset()
+        await eventually(lambda: served.proxy is not None and served.proxy.sessions == 0)
+        assert len(served.seen) == 1

@@ -91,6 +91,7 @@ class Fetch:
     def begin(self, response: ResponseHead) -> ResponseHead | None:
         """Decide on the head: whether it answers the client, and whether the body is kept."""
         self._forget()
+        self._inner = None
         order, now = self._order, self._cache.clock()
         if self._cache_control and response.status < 400:
             response = with_cache_control(response, self._cache_control)

@@ -7,6 +7,7 @@ on. The usual hit never leaves `at_once`, which has no coroutine: a look-up, a c
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from copy import copy
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ ROUNDS: Final = 3
 NOT_KEPT: Final = Failure(Side.CLIENT, 504, "nothing is kept that answers this request")
 """`only-if-cached` (RFC 9111 section 5.2.1.7)."""
 
+_forwarded_host: Final = re.compile(rb"(?m)^X-Forwarded-Host: ([^\r]*)\r").search
 _conditions: Final = (b"if-none-match", b"if-modified-since", b"if-range", b"range")
 
 
@@ -63,7 +65,7 @@ class RouteCache(Generic[R]):
     # Without a wait.
 
     def at_once(self, exchange: Exchange) -> bool:
-        """Answer from memory what can be; False leaves all to `answer`."""
+        """Answer from memory what can be, `exchange.failure` then says if the client has gone; False: see `answer`."""
         cache = self._cache
         memory = cache.memory
         client = exchange.client
@@ -77,7 +79,7 @@ class RouteCache(Generic[R]):
         if not (now < found.fresh_until if asked.is_plain else found.is_fresh_for(asked.limits, now)):
             return False
         self._send(exchange, found, asked, now, outcomes.HIT)
-        return exchange.failure is None
+        return True
 
     def _is_ours(self, exchange: Exchange) -> bool:
         """Whether it may be answered from what is kept, as far as its request line tells."""
@@ -88,7 +90,11 @@ class RouteCache(Generic[R]):
 
     def _key(self, exchange: Exchange) -> bytes:
         head = exchange.head
-        return key_of(self._rules.route, _scheme(exchange), head.authority, head.target)
+        key = key_of(self._rules.route, _scheme(exchange), head.authority, head.target)
+        if head.claims is None:
+            return key
+        host = _forwarded_host(exchange.identity)  # where a trusted proxy names another, servers may answer for that
+        return key if host is None or host[1] == head.authority else b"%b %b" % (key, host[1])
 
     # With one.
 
@@ -282,7 +288,7 @@ def _lines(answer: StoredAnswer, now: float, outcome: str) -> bytes:
 
 def _scheme(exchange: Exchange) -> bytes:
     """What the client's request came by, as the server is told."""
-    return b"https" if b"X-Forwarded-Proto: https" in exchange.identity else b"http"
+    return b"https" if b"\r\nX-Forwarded-Proto: https\r\n" in exchange.identity else b"http"
 
 
 def _validating(head: RequestHead, stored: StoredAnswer) -> RequestHead:
