@@ -43,6 +43,11 @@ class Caching:
         cached: RouteCache[Route] = RouteCache(rules, cache, forward)
         route.handler, route.at_once = cached.answer, cached.at_once
 
+    @property
+    def is_kept_here(self) -> bool:
+        """Whether answers are kept in this process, where no other sees them."""
+        return self.cache is not None and self.cache.memory is not None
+
     async def run(self) -> None:
         """Do what the cache does besides answering, until cancelled."""
         async with anyio.create_task_group() as self._tasks:

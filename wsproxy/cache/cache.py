@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Final
 
 from wsproxy.cache.asked import AskedReader
@@ -34,6 +35,10 @@ CODED_PART: Final = 8
 """Compressed copies of answers may take an eighth more."""
 
 
+MOST_TOLD: Final = 10_000
+"""Changes that other processes may learn of late; of more the oldest are not told."""
+
+
 class Cache:
     """What is kept and what is being fetched. memory: the store where that is this process's memory, else None.
 
@@ -47,6 +52,7 @@ class Cache:
         self.totals = CacheTotals()
         self.route_names: set[str] = set()
         self._coded: BoundedMap[tuple[StoredAnswer, bytes]] = BoundedMap(settings.max_size_bytes // CODED_PART)
+        self._told: deque[bytes] | None = None  # nobody has asked yet
         self._filling_bytes = 0
         self._background: asyncio.TaskGroup | None = None
         self._running = 0
@@ -131,6 +137,22 @@ class Cache:
         told = with_line(shown, b"Content-Length: %d\r\n" % len(out))
         told.length = len(out)
         return told, out
+
+    # What changes.
+
+    def changed(self, scheme: bytes, authority: bytes, targets: Iterable[bytes]) -> None:
+        """A request has changed what these URLs stand for: no answer of theirs is used any more."""
+        for target in targets:
+            for name in self.route_names:
+                key = key_of(name, scheme, authority, target)
+                self.store.forget(key)
+                if self._told is not None:
+                    self._told.append(key)
+
+    def take_changes(self) -> list[bytes]:
+        """The keys of what has changed since this was last asked, for other processes that keep answers too."""
+        told, self._told = self._told or (), deque(maxlen=MOST_TOLD)
+        return list(told)
 
     # What an operator asks.
 

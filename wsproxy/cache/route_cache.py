@@ -220,11 +220,9 @@ class RouteCache(Generic[R]):
     def _invalidate(self, response: ResponseHead, exchange: Exchange) -> ResponseHead:
         """RFC 9111 section 4.4, as an edit: before the client knows that its change is done."""
         if response.status < 400:
-            cache, head, scheme = self._cache, exchange.head, _scheme(exchange)
-            targets = also_changed(response.fields, scheme, head.authority, head.target)
-            for target in (head.target, *targets):
-                for name in cache.route_names:
-                    cache.store.forget(key_of(name, scheme, head.authority, target))
+            head, scheme = exchange.head, _scheme(exchange)
+            others = also_changed(response.fields, scheme, head.authority, head.target)
+            self._cache.changed(scheme, head.authority, (head.target, *others))
         return response
 
     # What the client gets.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -35,9 +35,13 @@ from wsproxy.supervisor.source import Source
 if TYPE_CHECKING:
     from wsproxy.admin.control import Control
     from wsproxy.backend.backend import Backend
+    from wsproxy.supervisor.child import Child
 
 LOOK_AGAIN_S: Final = 0.2
 """Between two looks at what processes still have in hand for a server that is to go."""
+
+SPREAD_EVERY_S: Final = 0.25
+"""How late a process may learn that a request to another has changed what it keeps."""
 
 END_S: Final = 3.0
 """Beyond `shutdown_timeout`, for the last lines of the logs."""
@@ -121,6 +125,7 @@ class ControlPlane(Application):
         """Have the processes serve until it is time to stop."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._publish)
+            tasks.start_soon(self._spread_changes)
             await super().serve(bound, stop, task_status)
             tasks.cancel_scope.cancel()
 
@@ -161,6 +166,17 @@ class ControlPlane(Application):
             await self._changed.wait()
             self._changed = anyio.Event()
             await self.settle()
+
+    async def _spread_changes(self) -> None:
+        """Tell every process what requests to the others have made stale, where each keeps answers of its own."""
+        while True:
+            await anyio.sleep(SPREAD_EVERY_S)
+            if not self.caching.is_kept_here:
+                continue
+            answers = await self.children.ask_all("take_changes")
+            told = {child: answer["keys"] for child, answer in answers.items() if isinstance(answer, dict)}
+            if any(told.values()):
+                await self.children.ask_all("forget", lambda child: {"keys": _of_others(told, child)})  # noqa: B023
 
     async def settle(self) -> int:
         """Return when every process follows what the groups say now; how many they are."""
@@ -214,3 +230,7 @@ class ControlPlane(Application):
         """Have every process write to new files."""
         super().reopen_logs()
         self.services.start_soon(self.children.ask_all, "reopen")
+
+
+def _of_others(told: Mapping[Child, list[str]], child: Child) -> list[str]:
+    return [key for other, keys in told.items() if other is not child for key in keys]

@@ -151,6 +151,8 @@ class DataPlaneProcess:
             "tapped_session": self._tapped_session,
             "drain_sessions": self._drain_sessions,
             "purge_cache": self._purge_cache,
+            "take_changes": self._take_changes,
+            "forget": self._forget,
         }
 
     async def run(self) -> None:
@@ -284,6 +286,16 @@ class DataPlaneProcess:
 
     async def _purge_cache(self, body: Body, _: list[socket.socket]) -> Body:
         return {"count": await self._control.purge_cache(body["url"], body["tag"])}
+
+    async def _take_changes(self, _: Body, __: list[socket.socket]) -> Body:
+        cache = self.app.caching.cache
+        return {"keys": [] if cache is None else [key.decode("latin-1") for key in cache.take_changes()]}
+
+    async def _forget(self, body: Body, _: list[socket.socket]) -> Body:
+        if (cache := self.app.caching.cache) is not None:
+            for key in body["keys"]:
+                cache.store.forget(key.encode("latin-1"))
+        return {}
 
 
 def _by_name(names: list[str], sockets: list[socket.socket]) -> dict[str, list[socket.socket]]:
