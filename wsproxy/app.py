@@ -39,7 +39,7 @@ from wsproxy.net.listen import ListenError, open_sockets
 from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.net.tls import TlsIdentities
 from wsproxy.observe.access import AccessLog
-from wsproxy.reload import Reload, ReloadError
+from wsproxy.reload import Reload, ReloadError, read_aside
 from wsproxy.routes import RouteMaker
 from wsproxy.running import RunningGroup
 from wsproxy.signals import OBEYED, Stop, StopSignals
@@ -260,11 +260,11 @@ class Application:
             raise ReloadError("this configuration came from no file")
         async with self._reloading:
             if dry_run:
-                return make_plan(self.config, await self._read_aside(self._read))
+                return make_plan(self.config, await read_aside(self._read))
             self.manager.reloading()
             try:
                 with self.administration.figures.counting_reload():
-                    change = Reload(self, await self._read_aside(self._read))
+                    change = Reload(self, await read_aside(self._read))
                     await self.carry_out(change)
             finally:
                 self.manager.ready(self._status)
@@ -274,10 +274,6 @@ class Application:
         """Do what a reload wants, whole or not at all. Raises ReloadError when nothing was changed."""
         change.prepare()
         await change.commit()
-
-    async def _read_aside(self, read: Callable[[], Config]) -> Config:
-        """Read in a thread: hundreds of routes take a tenth of a second, for which traffic must not stand still."""
-        return await anyio.to_thread.run_sync(read)
 
     def bind(self) -> list[list[socket.socket]]:
         """Open every listener; the sockets of each frontend. Raises BindError, with nothing left open."""
