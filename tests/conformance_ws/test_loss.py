@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance_ws.bench import SWITCH, Bench, Pair, request
-from tests.conformance_ws.wire import BINARY, CLOSE, CONTINUATION, MASK, PING, TEXT, Frame, Wire, frame
+from tests.conformance_ws.wire import BINARY, CLOSE, CONTINUATION, MASK, PING, TEXT, Frame, Wire, close, frame
 
 SOON_S = 2.5
 """A second, and what a busy machine adds."""
@@ -179,3 +179,39 @@ def test_fifty_lost_at_once(bench: Bench) -> None:
     for n, pair in enumerate(pairs):
         assert_told(n % 2 == 0, pair.sides(n % 2 == 0)[1].read_frames_to_end(SOON_S))
     assert bench.is_served(bench.connect())
+
+
+def test_client_that_ends_its_side_hears_the_rest(bench: Bench) -> None:
+    """Its own side is over, but what the upstream still has to say comes, up to the upstream's end."""
+    pair = bench.open()
+    asked = frame(TEXT, b"last question", MASK)
+    pair.client.send(asked)
+    pair.client.half_close()
+    assert pair.upstream.read(len(asked)) == asked
+    assert pair.client.is_silent(0.2)
+    said = [frame(TEXT, b"an answer"), frame(BINARY, bytes(300_000)), frame(TEXT, b"another")]
+    pair.upstream.send(b"".join(said))
+    for each in said:
+        assert pair.client.read(len(each)) == each
+    pair.upstream.close()
+    pair.client.read_to_end(SOON_S)
+
+
+@pytest.mark.promise
+def test_client_that_ends_its_side_hears_a_close_too(bench: Bench) -> None:
+    """The upstream answers the 1001 that it was told: the client sees that answer, then the end, and at once."""
+    pair = bench.open()
+    pair.client.half_close()
+    assert pair.upstream.read_frame().close_code == 1001
+    pair.upstream.send(close(1001))
+    pair.upstream.close()
+    frames = pair.client.read_frames_to_end(SOON_S)
+    assert [each.close_code for each in frames] == [1001]
+
+
+def test_client_that_has_gone_holds_nobody(bench: Bench) -> None:
+    """What an upstream says to nobody shows that there is nobody."""
+    pair = bench.open()
+    pair.client.close()
+    pair.upstream.send(frame(TEXT, b"still there?"))
+    pair.upstream.read_to_end(SOON_S)

@@ -56,13 +56,16 @@ async def test_two_closes_that_cross_are_each_passed() -> None:
 
 
 @in_loop
-async def test_a_half_closed_client_is_a_lost_one_once_its_last_message_has_passed() -> None:
+async def test_a_half_closed_client_hears_what_its_server_still_has_to_say() -> None:
     async with relayed() as pair:
         await pair.client.send(frame(BINARY, b"x" * 200_000, True))
         pair.client.end()
         assert await receive_frame(pair.upstream) == (BINARY, b"x" * 200_000)
         assert await frames_until_end(pair.upstream) == [closing(1001)]
-        assert await frames_until_end(pair.client) == []
+        await pair.upstream.send(frame(BINARY, b"y" * 200_000), close(1001))
+        await pair.upstream.close()
+        assert await frames_until_end(pair.client) == [(BINARY, b"y" * 200_000), closing(1001)]
+        assert pair.totals.closes == {("client", 1006): 1}
 
 
 @in_loop
@@ -73,6 +76,14 @@ async def test_a_half_closed_server_is_a_lost_one_once_its_last_message_has_pass
         assert await receive_frame(pair.client) == (BINARY, b"x" * 2_000_000)
         assert await frames_until_end(pair.client) == [closing(1011)]
         assert await frames_until_end(pair.upstream) == []
+
+
+@in_loop
+async def test_a_half_closed_client_is_not_served_for_ever() -> None:
+    async with relayed() as pair:
+        pair.client.end()
+        assert await frames_until_end(pair.upstream) == [closing(1001)]
+        assert await frames_until_end(pair.client) == [], "a second later"
 
 
 @pytest.mark.parametrize("side", ["client", "upstream"])

@@ -514,6 +514,24 @@ def test_how_long_a_peer_has_been_silent(uvloop: bool) -> None:
     anyio.run(main, backend_options={"use_uvloop": uvloop})
 
 
+@Both
+@linux
+def test_of_a_connection_that_was_just_closed_nothing_is_known(uvloop: bool) -> None:
+    """Its descriptor is gone, and what asks must not fail for that."""
+
+    async def main() -> None:
+        async with stream_of_a_socket() as (_, stream):
+            stream.abort()
+            await settle()
+            stream.closed = False  # as for who asks in the moment between the two
+            stream.is_quiet()  # yes or no: it is asked of connections that are open
+            assert (stream.silence_s, stream.is_reset) == (0, False)
+            assert stream.end_delay_s() == float("inf")
+            stream.reset()
+
+    anyio.run(main, backend_options={"use_uvloop": uvloop})
+
+
 def test_nobody_knows_how_long_other_peers_have_been_silent() -> None:
     async def main() -> None:
         assert Stream(asyncio.get_running_loop()).silence_s == 0

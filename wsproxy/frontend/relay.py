@@ -41,7 +41,7 @@ does not would be noticed after a quarter of an hour. TCP_USER_TIMEOUT would end
 """
 
 END_TIMEOUT_S: Final = 1.0
-"""How long the server may take to end TCP once both Closes have passed; it goes first (RFC 6455 section 7.1.1)."""
+"""How long the server may take to end TCP after both Closes (RFC 6455 section 7.1.1), or after a client's own end."""
 
 _logger = logging.getLogger("wsproxy.websocket")
 
@@ -109,7 +109,7 @@ class Relay:
 
     @property
     def is_inspected(self) -> bool:
-        """Whether somebody looks inside."""
+        """Whether it can be tapped."""
         return self._inspectors is not None
 
     def tap(self, for_s: float) -> Tap:
@@ -133,8 +133,7 @@ class Relay:
             self._finish()
 
     def _finish(self) -> None:
-        self._client.close()
-        self._upstream.close()
+        self._end_both()
         self._owner.leave(self)
 
     async def _pump(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
@@ -270,8 +269,7 @@ class Relay:
         """The closing handshake, or a lost side's last words, have taken too long."""
         self.deadline = NEVER
         self._send(*self.state.force_close())
-        self._client.close()
-        self._upstream.close()
+        self._end_both()
         if self._nap is not None:
             _wake(self._nap)
 
@@ -302,14 +300,16 @@ class Relay:
     async def _end(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
         """This direction can go on no more: because `source` has ended, or because `sink` takes nothing."""
         other = self.state.upstream if scanner.side == "client" else self.state.client
+        if scanner.side == "upstream" and sink.eof and other.close_passed and not other.close_seen:
+            self._end_both()  # the client ended its side before, without a Close, and now the upstream has
+            return
         if sink.closed and not (source.eof or source.closed):
             if not other.close_seen:
                 return  # it was lost: the task that reads it says goodbye
             await self._see_close(source, scanner)
         if scanner.close_seen:
             if other.close_seen or sink.closed:
-                source.close()
-                sink.close()
+                self._end_both()
             return  # else the other one's Close is still to come, or its deadline: one that has ended its side waits
         if scanner.side == "client":
             goodbye = self.state.client_lost()
@@ -317,8 +317,16 @@ class Relay:
             goodbye = self.state.upstream_lost(self._expects_return())
         if goodbye and not sink.closed:
             sink.write(goodbye)
-        source.close()
-        sink.close()
+            if scanner.side == "client" and not source.closed and sink.may_end_alone:
+                sink.shut_down_writing()
+                self._expire_in(END_TIMEOUT_S)
+                return  # it may have ended its side alone: what the upstream still says goes there
+        self._end_both()
+
+    def _end_both(self) -> None:
+        """Nothing more is read; what was written is flushed, then both connections end."""
+        self._client.close()
+        self._upstream.close()
 
     def _expects_return(self) -> bool:
         """Whether a client whose upstream is lost should come back at once: 1012 instead of 1011."""

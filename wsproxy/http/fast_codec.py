@@ -93,7 +93,7 @@ def parse_request(raw_head: bytes, limits: HeadLimits) -> RequestHead | None:
                 return None
             length = CHUNKED
         elif kind == _UPGRADE:
-            if upgrade:
+            if upgrade or b"," in field[_UPGRADE]:
                 return None
             upgrade = field[_UPGRADE].lower()
         elif kind == _CLAIM:

@@ -65,8 +65,7 @@ def judge_request(raw_head: bytes, limits: HeadLimits) -> RequestHead:
     expect_continue = _expects_continue(items, minor_version, length)
     upgrade = b""
     if method == b"GET" and minor_version == 1 and length == 0 and b"upgrade" in nominated:
-        protocols = [value.lower() for name, value in items if name.lower() == b"upgrade"]
-        upgrade = b"websocket" if protocols == [b"websocket"] else b""
+        upgrade = b"websocket" if b"websocket" in _options(items, b"upgrade") else b""  # among others: RFC 9110 7.8
     hops = max_forwards(items, method)
     fields = _forwarded_request_fields(items, nominated, authority, minor_version == 1 and length != 0, hops)
     return RequestHead(
@@ -252,7 +251,12 @@ def _response_length(items: Fields, status: int, method: bytes, minor_version: i
 
 def _connection_options(items: Fields) -> frozenset[bytes]:
     """All options of all Connection lines, lower case."""
-    lists = [value for name, value in items if name.lower() == b"connection"]
+    return _options(items, b"connection")
+
+
+def _options(items: Fields, field: bytes) -> frozenset[bytes]:
+    """All elements of all lines of a field, lower case."""
+    lists = [value for name, value in items if name.lower() == field]
     return frozenset(option.strip(b" \t").lower() for option in b",".join(lists).split(b","))
 
 

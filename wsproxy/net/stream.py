@@ -249,12 +249,17 @@ class Stream(asyncio.Protocol, ByteStream):
         """Close after flushing (anyio's interface)."""
         self.close()
 
+    @property
+    def may_end_alone(self) -> bool:
+        """Whether our side can be ended while the peer's goes on: not over TLS."""
+        return not self.closed and self.transport.can_write_eof()
+
     def shut_down_writing(self) -> None:
         """Send the end of our side after what was written; the peer may go on sending.
 
         Over TLS this does nothing, as neither event loop can end one side alone: the end comes with `close`.
         """
-        if not self.closed and self.transport.can_write_eof():
+        if self.may_end_alone:
             self.transport.write_eof()
 
     def close(self) -> None:
@@ -277,7 +282,7 @@ class Stream(asyncio.Protocol, ByteStream):
 
     def reset(self) -> None:
         """Abort with a TCP reset, which tells the peer that what it got is not the whole."""
-        with suppress(OSError, RuntimeError):  # lost, and we not told yet
+        with suppress(OSError, RuntimeError, ValueError):  # lost, and we not told yet
             raw = self.transport.get_extra_info("socket")
             if raw is not None and raw.family != socket.AF_UNIX and raw.fileno() >= 0:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -298,6 +303,8 @@ class Stream(asyncio.Protocol, ByteStream):
         raw = self.transport.get_extra_info("socket")
         if raw is None:  # not a socket: nothing can wait
             return True
+        if raw.fileno() < 0:  # closed just now
+            return False
         poll = select.poll()
         poll.register(raw.fileno(), select.POLLIN)
         return not poll.poll(0)
@@ -328,8 +335,8 @@ class Stream(asyncio.Protocol, ByteStream):
             found: tuple[int, int, int] = _TCP_INFO.unpack(
                 raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
             )
-        except (AttributeError, OSError, RuntimeError, struct.error):  # no such option here, or on this kind of socket
-            return 0, inf, 0.0
+        except (AttributeError, OSError, RuntimeError, ValueError, struct.error):
+            return 0, inf, 0.0  # no such option here, or on this kind of socket, which may have been closed just now
         return found
 
     @property
