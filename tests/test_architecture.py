@@ -26,7 +26,7 @@ LAYERS: Final = (
     {"health", "discovery", "managed", "cache", "limiting", "static"},
     {"frontend"},
     {"admin"},
-    {"scaler"},
+    {"scaler", "finder"},
     {"guards"},
     {"caching"},
     {"running", "routes", "check", "logbook"},
@@ -44,7 +44,7 @@ LAYERS: Final = (
 SHAPES: Final = {
     *("wsproxy", "wsproxy.errors", "wsproxy.http.messages"),
     *("wsproxy.config.model", "wsproxy.config.content_settings", "wsproxy.config.watch_settings"),
-    *("wsproxy.config.budget_settings", "wsproxy.config.cache_settings"),
+    *("wsproxy.config.budget_settings", "wsproxy.config.cache_settings", "wsproxy.config.discovery_settings"),
 }
 """What everyone may know: frozen settings, message heads, failures."""
 
@@ -67,8 +67,10 @@ DOORS: Final = {
     "redis": {"wsproxy.cache", "wsproxy.limiting.shared"},
     "brotli": {"wsproxy.http.coders"},
     "zstandard": {"wsproxy.http.coders"},
+    "dns": {"wsproxy.discovery.dns"},
+    "httpx": {"wsproxy.discovery.kubernetes"},
     "socket": {"wsproxy.net", "wsproxy.app", "wsproxy.supervisor", "wsproxy.frontend.frontend", "wsproxy.demo"},
-    "ssl": {"wsproxy.net"},
+    "ssl": {"wsproxy.net", "wsproxy.discovery.kubernetes"},
     "configparser": set[str](),
 }
 """Library -> the modules or packages that may import it. `app` and `frontend.frontend` pass listening sockets on."""
@@ -192,6 +194,7 @@ def test_each_library_has_its_door() -> None:
 
 def test_only_declared_libraries_are_imported() -> None:
     declared = {"wsproxy", "anyio", "h11", "websockets", "uvloop", "prometheus_client", "redis", "brotli", "zstandard"}
+    declared |= {"dns", "httpx"}
     wrong = [
         (name, each)
         for name in MODULES

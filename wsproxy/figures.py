@@ -17,6 +17,7 @@ from wsproxy.backend.backend import Backend
 from wsproxy.cache.cache import Cache
 from wsproxy.cache.outcomes import MEANINGS
 from wsproxy.config.model import Address
+from wsproxy.finder import Finder
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.relays import Relays
@@ -31,6 +32,7 @@ from wsproxy.observe.snapshot import (
     BackendState,
     CacheFigures,
     Carried,
+    FoundFigures,
     FrontendFigures,
     GroupFigures,
     HealthFigures,
@@ -224,7 +226,12 @@ def _group(running: RunningGroup) -> GroupFigures:
         parting=dict.fromkeys(running.parting, 1),
         servers=() if running.managed is None else tuple(_server(look) for look in running.managed.look()),
         load=None if running.scaler is None else running.scaler.load,
+        found=None if running.finder is None else _found(running.finder),
     )
+
+
+def _found(finder: Finder) -> FoundFigures:
+    return FoundFigures(str(finder.settings.target), finder.count, finder.at, finder.errors)
 
 
 def _server(look: ServerLook) -> ServerFigures:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +18,7 @@ from wsproxy.backend.backend import Backend
 from wsproxy.backend.group import Group
 from wsproxy.config.diff import server_key
 from wsproxy.config.model import GroupSettings, ScalingSettings, ServerSettings
+from wsproxy.finder import Finder
 from wsproxy.health.checker import HealthChecker, ProbeTarget
 from wsproxy.health.probe import probe
 from wsproxy.managed.servers import ManagedServers
@@ -60,6 +61,11 @@ class RunningGroup:
             self.managed = ManagedServers(settings.managed, settings.name, settings.template, self)
             self.managed.is_ready = self._is_ready
             self._scale(settings.scaling)
+        self.finder: Finder | None = None
+        self._finding = anyio.CancelScope()
+        self._held: frozenset[str] = frozenset()
+        if settings.discovery is not None and settings.template is not None:
+            self.finder = Finder(settings.name, settings.discovery, settings.template, self._use_found)
         for backend in self.group.backends.values():
             if backend.enabled:
                 self.checker.add(backend)
@@ -71,7 +77,9 @@ class RunningGroup:
                 self._tasks = tasks
                 tasks.start_soon(self.group.run)
                 tasks.start_soon(self._check, self.checker)
-                if self.managed is None:
+                if self.finder is not None:
+                    tasks.start_soon(self._find, self.finder)
+                elif self.managed is None:
                     self.ready.set()
                 else:
                     tasks.start_soon(self.managed.run)
@@ -91,11 +99,19 @@ class RunningGroup:
         if settings.managed is not None:
             await self._use_managed(settings)
             return
-        wanted = settings.servers
+        if settings.discovery is not None:
+            await self._use_discovery(settings)
+            return
+        await self._use_servers(settings.servers, "no longer configured")
+
+    async def _use_servers(
+        self, wanted: Sequence[ServerSettings], reason: str, keeping: Collection[str] = ()
+    ) -> None:
+        """These are all there are now, besides those named as `keeping`; who is not among them goes for `reason`."""
         staying = {server_key(server) for server in wanted}
         for backend in tuple(self.group.backends.values()):
-            if server_key(backend.settings) not in staying:
-                await self.server_gone(backend.name, "no longer configured")
+            if server_key(backend.settings) not in staying and backend.name not in keeping:
+                await self.server_gone(backend.name, reason)
         switched = [server.name for server in wanted if self._is_switched(server)]
         self.group.use(wanted)
         for server in wanted:
@@ -107,6 +123,33 @@ class RunningGroup:
         for name in switched:
             await self._switch(self.group.backends[name])
         await self.group.weigh()
+
+    async def _use_found(self, wanted: Sequence[ServerSettings], held: frozenset[str]) -> None:
+        """Take over a set that was found; what an operator has added stays beside it."""
+        names = {server.name for server in wanted}
+        await self._use_servers(wanted, "not found any more", keeping=self._added - names)
+        for name in held - self._held:
+            await self.group.disable(self.group.backends[name])
+        for name in (self._held - held) & names:
+            await self.enable(self.group.backends[name])
+        self._held = held
+        self.ready.set()
+
+    async def _use_discovery(self, settings: GroupSettings) -> None:
+        if self.finder is None or settings.discovery is None or settings.template is None:
+            return
+        if settings.discovery == self.finder.settings:
+            await self.finder.use_template(settings.template)
+            return
+        self._finding.cancel()
+        self._finding = anyio.CancelScope()
+        self.finder = Finder(self.group.name, settings.discovery, settings.template, self._use_found)
+        if self._tasks is not None:
+            self._tasks.start_soon(self._find, self.finder)
+
+    async def _find(self, finder: Finder) -> None:
+        with self._finding:
+            await finder.run()
 
     async def _use_managed(self, settings: GroupSettings) -> None:
         """Servers that are started another way are replaced one after the other; pools take new sizes in place."""
@@ -176,8 +219,8 @@ class RunningGroup:
             self._tasks.start_soon(self._check, self.checker)
 
     def is_replaced_by(self, settings: GroupSettings) -> bool:
-        """Whether other settings of this name need a new group: its servers are now listed, or were until now."""
-        return (self.settings.managed is None) != (settings.managed is None)
+        """Whether other settings of this name need a new group: its servers come another way, or are listed now."""
+        return _how_servers_come(self.settings) != _how_servers_come(settings)
 
     async def retire(self, timeout_s: float) -> None:
         """No route leads here any more: finish what is there, within a time, then end."""
@@ -245,6 +288,10 @@ class RunningGroup:
         await backend.gone.wait()
         if self.parting.get(backend.name) is backend:
             del self.parting[backend.name]
+
+
+def _how_servers_come(settings: GroupSettings) -> tuple[bool, bool]:
+    return settings.managed is not None, settings.discovery is not None
 
 
 async def _until_gone(backend: Backend) -> None:

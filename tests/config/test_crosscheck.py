@@ -89,10 +89,24 @@ def test_the_file_and_its_listeners(text: str, expected: list[str]) -> None:
                 "6:1: [http] has 'command' beside 'group' of line 4 (keep one)",
             ],
         ),
-        ("[http]", ["3:1: [http] needs servers (server1 = host:port), a command or group = NAME"]),
-        (_HTTP + "[group:a]\nmax_workers = 2", ["5:1: [group:a] needs servers (server1 = host:port), a command"]),
+        ("[http]", ["3:1: [http] needs servers (server1 = host:port), a command, discover or group = NAME"]),
+        (
+            _HTTP + "[group:a]\nmax_workers = 2",
+            ["5:1: [group:a] needs servers (server1 = host:port), a command, discover"],
+        ),
         ("[http]\nserver1 = a", ["4:11: 'a' has no port (write a:80)"]),
-        ("[http]\ndiscover = dns://a", ["4:1: 'discover' in [http] is not available yet"]),
+        (
+            "[http]\ndiscover = dns://a",
+            ["4:12: 'dns://a' has no port (write dns://a:80, or dns://_http._tcp.NAME for SRV)"],
+        ),
+        (
+            "[http]\nserver1 = a:1\ndiscover = file:///x\ndiscover_zone = a",
+            [
+                "5:1: [http] has 'discover' beside 'server1' of line 4 (keep one)",
+                "6:1: 'discover_zone' has no effect with discover = file:///x",
+            ],
+        ),
+        ("[http]\nserver1 = a:1\ndiscover_interval = 1s", ["5:1: 'discover_interval' needs a 'discover' in [http]"]),
         (
             _HTTP + "[group:http]\nserver1 = a:1",
             ["5:1: the name 'http' belongs to the servers of [http] (line 3) (choose another)"],

@@ -105,4 +105,4 @@ def test_what_is_built() -> None:
     built = {"cache", "frontend", "http", "websocket", "group", "static", "log", "admin", "tcp", "overload", "scaling"}
     assert available == built
     later = {key.name for kind in SECTIONS if kind.available for key in kind.every_key() if not key.available}
-    assert {"discover"} <= later
+    assert later == set()

@@ -194,6 +194,7 @@ def status_of(snapshot: Snapshot) -> dict[str, Any]:
         ],
         "process_deaths": snapshot.process_deaths,
         "trouble": snapshot.trouble,
+        "discovery": {group.name: asdict(group.found) for group in snapshot.groups if group.found is not None},
         "scaling": {group.name: round(group.load, 1) for group in snapshot.groups if group.load is not None},
     }
 

@@ -132,6 +132,10 @@ SERVER: Final = full(
     }
 )
 
+FOUND: Final = full(
+    {"source": {"type": "string"}, "servers": _COUNT, "at": {"type": "number"}, "errors": _COUNT},
+)
+
 STATUS: Final = full(
     {
         "total_backends": _COUNT,
@@ -148,6 +152,7 @@ STATUS: Final = full(
         "processes": listed(full({"pid": _COUNT, "uptime_s": _SECONDS, "memory_bytes": _COUNT})),
         "process_deaths": _COUNT,
         "trouble": {"type": "string"},
+        "discovery": {"type": "object", "additionalProperties": FOUND},
         "scaling": {"type": "object", "additionalProperties": {"type": "number"}},
     }
 )

@@ -16,6 +16,7 @@ from wsproxy.config.choosing import MEASURING
 from wsproxy.config.content_keys import COMPRESSION, STATIC
 from wsproxy.config.content_settings import CompressionSettings, StaticSettings
 from wsproxy.config.crosscheck import Sections, check, group_name, is_on, server_name, written_once
+from wsproxy.config.discovery_settings import DiscoverySettings
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.model import (
     Address,
@@ -195,15 +196,16 @@ def _groups(parsed: Sections) -> tuple[GroupSettings, ...]:
 
 
 def _group(section: ParsedSection, name: str, parsed: Sections, timed: bool) -> GroupSettings:
-    managed = _managed(section)
+    managed, discovery = _managed(section), _discovery(section)
     return GroupSettings(
         name=name,
         servers=tuple(_server(section, number) for number in sorted(section.servers)),
-        template=None if managed is None else ServerSettings(name="", address=Address(), **section.fields(POOL)),
+        template=ServerSettings("", Address(), **section.fields(POOL)) if managed or discovery else None,
         health=_health(section),
         watch=_watch(section, timed),
         managed=managed,
         scaling=_scaling(section, parsed, managed),
+        discovery=discovery,
     )
 
 
@@ -234,6 +236,20 @@ def _watch(section: ParsedSection, timed: bool) -> WatchSettings:
         outlier=OutlierSettings(**section.fields(OUTLIER)) if has_outlier else None,
         breaker=BreakerSettings(**section.fields(BREAKER)) if has_breaker else None,
         **section.fields(WATCH),
+    )
+
+
+def _discovery(section: ParsedSection) -> DiscoverySettings | None:
+    target, interval = section.get("discover"), section.get("discover_interval")
+    if target is None:
+        return None
+    resolver, zone, api = (section.get(f"discover_{word}") for word in ("resolver", "zone", "api"))
+    return DiscoverySettings(
+        target.value,
+        DiscoverySettings(target.value).interval_s if interval is None else interval.value,
+        None if resolver is None else resolver.value,
+        None if zone is None else zone.value,
+        None if api is None else api.value,
     )
 
 

@@ -85,7 +85,7 @@ def group_name(section: ParsedSection) -> str | None:
     """The name of the group that a section defines; None for one that defines none."""
     if section.kind.name == "group":
         return section.name.partition(":")[2]
-    owns_servers = bool(section.servers) or "command" in section.settings
+    owns_servers = bool(section.servers) or any(key in section.settings for key in ("command", "discover"))
     return section.name if section.kind.server_keys and owns_servers else None
 
 
@@ -307,7 +307,7 @@ def _one_source(section: ParsedSection) -> Iterator[Problem]:
     sources.sort(key=lambda item: item[1])
     if not sources:
         others = " or group = NAME" if section.kind.name in CHOOSING_KINDS else ""
-        wanted = f"servers (server1 = host:port), a command{others}"
+        wanted = f"servers (server1 = host:port), a command, discover{others}"
         yield section.place.problem(f"[{section.name}] needs {wanted}")
     for key, place in sources[1:]:
         first, first_place = sources[0]

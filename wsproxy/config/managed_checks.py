@@ -15,6 +15,12 @@ from wsproxy.config.sections import ParsedSection
 
 _MANAGED_KEYS: Final = tuple(key.name for table in (MANAGED, SCALING) for key in table.keys if key.name != "command")
 _SCALING_KEYS: Final = tuple(key.name for key in SCALING.keys)
+_DISCOVERING: Final = {
+    "discover_interval": ("dns", "srv", "file", "kubernetes"),
+    "discover_resolver": ("dns", "srv"),
+    "discover_zone": ("kubernetes",),
+    "discover_api": ("kubernetes",),
+}
 _DEFAULT_SCALING: Final = ScalingSettings()
 
 
@@ -23,6 +29,7 @@ def check_managed(sections: Mapping[str, ParsedSection]) -> Iterator[Problem]:
     for section in sections.values():
         if section.kind.server_keys:
             yield from _managed(section)
+            yield from _discovered(section)
     yield from _scaling(sections)
 
 
@@ -38,6 +45,18 @@ def _managed(section: ParsedSection) -> Iterator[Problem]:
     words = command.value + (() if arguments is None else arguments.value)
     if not any("<sock>" in word for word in words):
         yield command.place.problem("the command has no <sock> (its server must listen on that unix socket)")
+
+
+def _discovered(section: ParsedSection) -> Iterator[Problem]:
+    """What is said of finding servers stands beside what says where."""
+    target = section.get("discover")
+    for key, kinds in _DISCOVERING.items():
+        if key not in section.settings or ("discover" in section.settings and target is None):
+            continue
+        if target is None:
+            yield section.settings[key].key_place.problem(f"'{key}' needs a 'discover' in [{section.name}]")
+        elif target.value.kind not in kinds:
+            yield section.settings[key].key_place.problem(f"'{key}' has no effect with discover = {target.value}")
 
 
 def _scaled(section: ParsedSection) -> bool:

@@ -14,6 +14,7 @@ from typing import Literal
 from wsproxy.config.budget_settings import OverloadSettings
 from wsproxy.config.cache_settings import CacheSettings
 from wsproxy.config.content_settings import CompressionSettings, StaticSettings
+from wsproxy.config.discovery_settings import DiscoverySettings
 from wsproxy.config.watch_settings import WatchSettings
 
 IPNetwork = IPv4Network | IPv6Network
@@ -101,11 +102,12 @@ class GroupSettings:
 
     name: str
     servers: tuple[ServerSettings, ...] = ()
-    template: ServerSettings | None = None  # a managed server's pool; its name and address are filled in
+    template: ServerSettings | None = None  # the pool of servers that come at run time; name and address are filled in
     health: HealthSettings = HealthSettings()
     watch: WatchSettings = field(default_factory=WatchSettings)
     managed: ManagedSettings | None = None
     scaling: ScalingSettings | None = None  # of managed servers that may become more
+    discovery: DiscoverySettings | None = None  # where servers are found, each with the pool of `template`
 
 
 @dataclass(frozen=True, slots=True)

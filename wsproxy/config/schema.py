@@ -18,8 +18,9 @@ from wsproxy.config.cache_settings import CacheSettings
 from wsproxy.config.caching import CACHE_CONTROL, CACHED_METHODS, IGNORED
 from wsproxy.config.choosing import ALGORITHM, CONNECTION_ALGORITHM, HASH_KEY, LIMIT_KEYS, STICKY, STICKY_SECRET
 from wsproxy.config.content_keys import COMPRESSION, STATIC
+from wsproxy.config.discovering import API, DISCOVER, RESOLVER
 from wsproxy.config.failing import SHARE, STATUSES
-from wsproxy.config.keys import LATER, Key, SectionKind, Table
+from wsproxy.config.keys import Key, SectionKind, Table
 from wsproxy.config.limits import (
     BURSTS,
     BYTE_RATE,
@@ -51,7 +52,6 @@ from wsproxy.config.values import (
     choice,
     integer,
     size,
-    text,
 )
 
 _COUNT: Final = integer(1, 1_000_000)
@@ -241,7 +241,13 @@ MANAGED: Final = Table(
 
 DISCOVERY: Final = Table(
     None,
-    (Key("discover", text("dns://… | kubernetes://…"), None, "where servers are found", LATER),),
+    (
+        Key("discover", DISCOVER, None, "where servers are found at run time", field=""),
+        Key("discover_interval", DURATION, "30s", "time between two looks at most; a shorter TTL counts", field=""),
+        Key("discover_zone", SECTION_NAME, None, "the zone we run in, whose servers go first (Kubernetes)", field=""),
+        Key("discover_resolver", RESOLVER, None, "the DNS server that is asked, instead of the system's", field=""),
+        Key("discover_api", API, None, "the Kubernetes API server, instead of the cluster's own", field=""),
+    ),
 )
 
 SCALING: Final = Table(

@@ -78,6 +78,7 @@ class SnapshotCollector(Collector):
         yield from _tcp(snapshot.tcp)
         yield from _overload(snapshot)
         yield from _managed(snapshot.groups)
+        yield from _found(snapshot.groups)
         yield from _reloads(snapshot)
         yield from _cache(snapshot.cache)
 
@@ -365,3 +366,15 @@ def _managed(groups: Sequence[GroupFigures]) -> Iterator[Metric]:
         ("group",),
         (((group.name,), group.load) for group in groups if group.load is not None),
     )
+
+
+_FOUND_ROWS: Final[tuple[Row, ...]] = (
+    ("gauge", "servers", "servers", "Servers that were found at the last good answer."),
+    ("gauge", "answer_timestamp_seconds", "at", "When that was, in Unix time."),
+    ("counter", "errors", "errors", "Questions in vain: what was found before stays."),
+)
+
+
+def _found(groups: Sequence[GroupFigures]) -> Iterator[Metric]:
+    items = [((group.name,), group.found) for group in groups if group.found is not None]
+    yield from _rows("wsproxy_discovery_", ("group",), _FOUND_ROWS, items)

@@ -190,11 +190,23 @@ class ServerFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundFigures:
+    """The finding of one group's servers. source: as in the file. servers: of the last set. at: Unix time of the last
+    good answer, 0 before the first. errors: questions in vain."""
+
+    source: str
+    servers: int = 0
+    at: float = 0.0
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class GroupFigures:
     """The backends of one group. waiting: requests for which no queue has room.
 
     parting: servers that have left and still have something in hand, 1 each. servers: those that the proxy has started.
     load: requests a second and WebSockets by server, None where they do not decide how many there are.
+    found: where servers are found, None where they are not.
     """
 
     name: str
@@ -203,6 +215,7 @@ class GroupFigures:
     parting: dict[str, int] = field(default_factory=dict)
     servers: tuple[ServerFigures, ...] = ()
     load: float | None = None
+    found: FoundFigures | None = None
 
 
 @dataclass(frozen=True, slots=True)

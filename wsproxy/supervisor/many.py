@@ -216,7 +216,7 @@ def _judged(own: GroupFigures, every: GroupFigures | None) -> GroupFigures:
         )
         for backend in own.backends
     )
-    return replace(every, backends=backends, servers=own.servers, load=own.load)
+    return replace(every, backends=backends, servers=own.servers, load=own.load, found=own.found)
 
 
 def _state(own: BackendFigures, found: BackendFigures | None) -> BackendState:

@@ -1,0 +1,1 @@
+"""Servers that are found at run time: in DNS, in a file, in Kubernetes."""

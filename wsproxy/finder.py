@@ -1,0 +1,92 @@
+"""Assembly: the servers of a group that are found at run time become its backends.
+
+Joins a source of `discovery` with a group. Full sets come in; what has changed is computed here, once for all sources,
+so that a server which stays keeps its pool, its connections and its WebSockets.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from wsproxy.config.addresses import UPSTREAM
+from wsproxy.config.discovery_settings import DiscoverySettings
+from wsproxy.config.model import ServerSettings
+from wsproxy.discovery.found import Found
+from wsproxy.discovery.source import discover
+
+SAY_EVERY_S: Final = 60.0
+"""A source that does not answer is worth a line, but not one for each question."""
+
+_logger = logging.getLogger("wsproxy.discovery")
+
+UseServers = Callable[[Sequence[ServerSettings], frozenset[str]], Awaitable[None]]
+"""Takes over a full set; of the servers named beside it none gets anything new."""
+
+
+class Finder:
+    """The finding of one group's servers. count: of the last set. errors: questions in vain. at: Unix time of the last
+    good answer, 0 before the first."""
+
+    def __init__(self, group: str, settings: DiscoverySettings, template: ServerSettings, use: UseServers) -> None:
+        self.settings = settings
+        self.count = self.errors = 0
+        self.at = 0.0
+        self._group = group
+        self._template = template
+        self._use = use
+        self._last: tuple[Found, ...] | None = None
+        self._said_at = -SAY_EVERY_S
+
+    async def run(self) -> None:
+        """Find until cancelled."""
+        await discover(self.settings, self)
+
+    async def found(self, servers: Sequence[Found]) -> None:
+        """A full set has come."""
+        self.at = time.time()
+        self._said_at = -SAY_EVERY_S
+        latest = tuple(sorted(servers, key=lambda each: each.name or each.address))
+        if latest != self._last:
+            self._say_what_has_changed(self._last or (), latest)
+            self._last = latest
+            self.count = len(latest)
+            await self._take_over(latest)
+
+    def not_found(self, reason: str) -> None:
+        """The source could not be asked: what it said last stays."""
+        self.errors += 1
+        now = time.monotonic()
+        if now - self._said_at >= SAY_EVERY_S:
+            self._said_at = now
+            kept = f"the {self.count} servers found before stay" if self.at else "no server is known"
+            _logger.warning("%s: %s: %s: %s", self._group, self.settings.target, reason, kept)
+
+    async def use_template(self, template: ServerSettings) -> None:
+        """Take over other sizes of pools."""
+        self._template = template
+        if self._last is not None:
+            await self._take_over(self._last)
+
+    async def _take_over(self, servers: Sequence[Found]) -> None:
+        settings = [
+            replace(
+                self._template,
+                name=each.name or each.address,
+                address=UPSTREAM.parse(each.address),
+                weight=each.weight,
+                backup=each.backup,
+            )
+            for each in servers
+        ]
+        await self._use(settings, frozenset(each.name or each.address for each in servers if not each.takes_new))
+
+    def _say_what_has_changed(self, before: Sequence[Found], now: Sequence[Found]) -> None:
+        old, new = ({each.name or each.address for each in found} for found in (before, now))
+        parts = [f"{len(now)} servers"]
+        parts += [f"new: {', '.join(sorted(new - old))}"] if new - old else []
+        parts += [f"gone: {', '.join(sorted(old - new))}"] if old - new else []
+        _logger.info("%s: %s: %s", self._group, self.settings.target, "; ".join(parts))
