@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields
 
 import pytest
 
-from wsproxy.config import content_keys, schema
+from wsproxy.config import content_keys, schema, server_keys
 from wsproxy.config.budget_settings import OverloadSettings
 from wsproxy.config.content_settings import CompressionSettings, StaticSettings
 from wsproxy.config.keys import Key, SectionKind, Table
@@ -30,10 +30,10 @@ _TABLES = (
     schema.RATE_LIMIT,
     schema.OVERLOAD,
     schema.WEBSOCKET,
-    schema.POOL,
-    schema.SERVER,
-    schema.HEALTH,
-    schema.MANAGED,
+    server_keys.POOL,
+    server_keys.SERVER,
+    server_keys.HEALTH,
+    server_keys.MANAGED,
     schema.LOG,
     content_keys.STATIC,
     content_keys.COMPRESSION,

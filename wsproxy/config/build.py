@@ -41,27 +41,20 @@ from wsproxy.config.route_checks import answers_itself, frontend_name
 from wsproxy.config.route_keys import HTTP_ROUTE
 from wsproxy.config.schema import (
     ADMIN,
-    BREAKER,
     CACHE,
     FRONTEND,
-    HEALTH,
     LOG,
-    MANAGED,
     MATCH,
     MATCHING_KINDS,
-    OUTLIER,
     OVERLOAD,
-    POOL,
     ROUTE,
     ROUTE_KINDS,
-    SCALING,
-    SERVER,
     TCP,
     TCP_LISTENER,
-    WATCH,
     WEBSOCKET,
 )
 from wsproxy.config.sections import ParsedSection
+from wsproxy.config.server_keys import BREAKER, HEALTH, MANAGED, OUTLIER, POOL, SCALING, SERVER, WATCH
 from wsproxy.config.watch_settings import BreakerSettings, OutlierSettings, WatchSettings
 
 

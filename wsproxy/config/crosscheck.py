@@ -16,18 +16,9 @@ from wsproxy.config.errors import Place, Problem
 from wsproxy.config.managed_checks import check_managed
 from wsproxy.config.model import Address, RouteSettings, ServerSettings
 from wsproxy.config.route_checks import check_routes
-from wsproxy.config.schema import (
-    BREAKER,
-    CHOOSING_KINDS,
-    FRONTEND,
-    GROUP_TABLES,
-    LISTENING_KINDS,
-    MATCHING_KINDS,
-    OUTLIER,
-    ROUTE_KINDS,
-    TCP_LISTENER,
-)
+from wsproxy.config.schema import CHOOSING_KINDS, FRONTEND, LISTENING_KINDS, MATCHING_KINDS, ROUTE_KINDS, TCP_LISTENER
 from wsproxy.config.sections import ParsedSection, Setting, suggestion
+from wsproxy.config.server_keys import BREAKER, GROUP_TABLES, OUTLIER
 
 Sections = Mapping[str, ParsedSection]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from wsproxy.config.keys import Key
-from wsproxy.config.schema import CHOOSING_KINDS, GROUP_TABLES, SECTIONS
+from wsproxy.config.schema import CHOOSING_KINDS, SECTIONS
+from wsproxy.config.server_keys import GROUP_TABLES
 
 _INTRODUCTION = """\
 An ini file: [section], key = value, # comments; an indented line continues a value; "quotes" keep what is inside as it

@@ -10,8 +10,8 @@ from typing import Final
 
 from wsproxy.config.errors import Problem
 from wsproxy.config.model import ScalingSettings
-from wsproxy.config.schema import MANAGED, SCALING
 from wsproxy.config.sections import ParsedSection
+from wsproxy.config.server_keys import MANAGED, SCALING
 
 _MANAGED_KEYS: Final = tuple(key.name for table in (MANAGED, SCALING) for key in table.keys if key.name != "command")
 _SCALING_KEYS: Final = tuple(key.name for key in SCALING.keys)

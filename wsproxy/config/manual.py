@@ -11,7 +11,8 @@ from typing import Final
 
 from wsproxy.config.access_format import FIELDS, NUMBERS
 from wsproxy.config.keys import Key, SectionKind
-from wsproxy.config.schema import CHOOSING_KINDS, GROUP_TABLES, SECTIONS
+from wsproxy.config.schema import CHOOSING_KINDS, SECTIONS
+from wsproxy.config.server_keys import GROUP_TABLES
 
 _HEAD: Final = """\
 # Reference

@@ -13,8 +13,9 @@ from wsproxy.config.content_keys import COMPRESSION
 from wsproxy.config.errors import Problem
 from wsproxy.config.model import HeaderMatch, RouteSettings
 from wsproxy.config.rate_limits import rate_limit_problems
-from wsproxy.config.schema import GROUP_TABLES, MATCHING_KINDS
+from wsproxy.config.schema import MATCHING_KINDS
 from wsproxy.config.sections import ParsedSection, suggestion
+from wsproxy.config.server_keys import GROUP_TABLES
 
 Sections = Mapping[str, ParsedSection]
 
