@@ -29,11 +29,6 @@ def test_meaning_shape_and_default() -> None:
     assert lines[lines.index("  trusted_proxies = addresses and networks") + 1].endswith("believed [not set]")
 
 
-def test_what_is_not_built_yet_is_marked() -> None:
-    lines = block("[group:NAME]")
-    assert lines[lines.index("  discover = dns://… | kubernetes://…") + 1].endswith("[not set] (not available yet)")
-
-
 def test_it_ends_in_one_newline() -> None:
     assert reference().endswith("\n")
     assert not reference().endswith("\n\n")

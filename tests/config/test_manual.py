@@ -42,10 +42,3 @@ def test_links_lead_to_headings_and_rows_have_as_many_cells_as_their_heads() -> 
             assert count == columns, line
         else:
             columns = 0
-
-
-def test_what_cannot_be_used_yet_is_marked() -> None:
-    page = reference_page()
-    later = [key.name for kind in SECTIONS if kind.available for key in kind.tables[0].keys if not key.available]
-    for name in later:
-        assert re.search(rf"(?m)^\| `{name}` \|.*Not available yet", page)

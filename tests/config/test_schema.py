@@ -59,7 +59,7 @@ _FILLED_BY_BUILD = {
 
 # What the model leaves to its builder: a listener's host, and a path that is None without enable_health_check.
 _WITHOUT_MODEL_DEFAULT = {"0.0.0.0", "/healthCheck"}
-_FILLING = [(table, key) for table in _TABLES for key in table.keys if key.available and key.target]
+_FILLING = [(table, key) for table in _TABLES for key in table.keys if key.target]
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,3 @@ def test_a_key_stands_once_in_a_section_and_its_default_can_be_read(kind: Sectio
 def test_how_a_sections_head_is_written() -> None:
     forms = {kind.name: kind.form for kind in SECTIONS}
     assert (forms["log"], forms["http"], forms["group"]) == ("[log]", "[http], [http:NAME]", "[group:NAME]")
-
-
-def test_what_is_built() -> None:
-    """To make a key available is to remove one word; this list is the other half of that change."""
-    available = {kind.name for kind in SECTIONS if kind.available}
-    built = {"cache", "frontend", "http", "websocket", "group", "static", "log", "admin", "tcp", "overload", "scaling"}
-    assert available == built
-    later = {key.name for kind in SECTIONS if kind.available for key in kind.every_key() if not key.available}
-    assert later == set()

@@ -41,11 +41,6 @@ def parse_text(text: str) -> tuple[dict[str, ParsedSection], list[str]]:
         ("[http:]", ["1:1: '' is not a name (letters, digits, '_', '-' and '.')"]),
         ("[http:a:b]", ["1:1: 'a:b' is not a name (letters, digits, '_', '-' and '.')"]),
         ("[static:a]", ["1:1: [static:a] needs 'directory'"]),
-        ("[http]\ndiscover = a", ["2:1: 'discover' in [http] is not available yet"]),
-        (
-            "[frontend]\nport = 80\n[http]\nserver1 = a:1\ndiscover = ${X:-}",
-            ["5:1: 'discover' in [http] is not available yet"],
-        ),
         ("[frontend]\nhost = a", ["1:1: [frontend] needs 'port'"]),
         ("[frontend]\nport = x", ["2:8: 'x' is not a whole number (0 to 65535)"]),
         ("[frontend]\nport =", ["2:1: 'port' has no value (write one, or remove the key)"]),

@@ -11,7 +11,7 @@ from wsproxy.config.model import HeaderMatch
 from wsproxy.config.values import Parser
 
 _NUMBER = values.integer(1, 10)
-_CHOICE = values.choice("random", "round-robin", later=("hash",))
+_CHOICE = values.choice("random", "round-robin")
 _SIZE = values.size(256)
 _LIMIT = values.size(1, optional=True)
 
@@ -88,7 +88,7 @@ _VARIABLE = "is not an environment variable (write NAME=value, one a line)"
         (_NUMBER, "0", "0 is out of range (1 to 10)"),
         (_NUMBER, "11", "11 is out of range (1 to 10)"),
         (_NUMBER, "9" * 5000, f"{'9' * 5000} is out of range (1 to 10)"),
-        (_CHOICE, "best", "'best' is not one of random, round-robin, hash"),
+        (_CHOICE, "best", "'best' is not one of random, round-robin"),
         (values.DURATION, "abc", "'abc' is not a duration (write 500ms, 3s, 5m)"),
         (values.DURATION, "3 s", "'3 s' is not a duration (write 500ms, 3s, 5m)"),
         (values.DURATION, "-3", "'-3' is not a duration (write 500ms, 3s, 5m)"),
@@ -144,16 +144,3 @@ def test_a_mistake(parser: Parser, written: str, message: str) -> None:
     with pytest.raises(ValueError, match=r".*") as caught:
         parser(written, "/etc/proxy")
     assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(("parser", "written"), [(_CHOICE, "hash")])
-def test_what_is_known_but_not_built_yet(parser: Parser, written: str) -> None:
-    with pytest.raises(values.NotAvailableError) as caught:
-        parser(written, "/")
-    assert str(caught.value) == written
-
-
-def test_shapes_tell_what_is_not_built_yet() -> None:
-    assert _CHOICE.shape == "random | round-robin (not yet: hash)"
-    assert values.choice("a", "b").shape == "a | b"
-    assert _LIMIT.shape == "size | none"

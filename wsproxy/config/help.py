@@ -16,7 +16,6 @@ An ini file: [section], key = value, # comments; an indented line continues a va
 is; ${NAME} and ${NAME:-default} come from the environment. Durations: 500ms, 3s, 5m, 2h, 1d. Sizes: 64k, 1m, 1g.
 A route that lists its own servers (or has a command) may hold every [group:NAME] key too.
 """
-_LATER = " (not available yet)"
 
 
 def reference() -> str:
@@ -26,18 +25,18 @@ def reference() -> str:
 
 def _lines() -> Iterator[str]:
     for kind in SECTIONS:
-        yield f"{kind.form}  {kind.help}{'' if kind.available else _LATER}"
+        yield f"{kind.form}  {kind.help}"
         for table in kind.tables:
             if kind.name in CHOOSING_KINDS and table in GROUP_TABLES:
                 continue  # told by the introduction
-            yield from _key_lines(table.keys, "", kind.available)
+            yield from _key_lines(table.keys, "")
         if kind.name not in CHOOSING_KINDS:
-            yield from _key_lines(kind.server_keys, "serverN_", kind.available)
+            yield from _key_lines(kind.server_keys, "serverN_")
         yield ""
 
 
-def _key_lines(keys: Iterable[Key], prefix: str, available: bool) -> Iterator[str]:
+def _key_lines(keys: Iterable[Key], prefix: str) -> Iterator[str]:
     for key in keys:
         default = "needed" if key.needed else f"default {key.default}" if key.default is not None else "not set"
         yield f"  {prefix}{key.name} = {key.parse.shape}"
-        yield f"      {key.help} [{default}]{'' if key.available and available else _LATER}"
+        yield f"      {key.help} [{default}]"

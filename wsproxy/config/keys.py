@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from wsproxy.config.values import Parser
-
-LATER: Final = False
-"""The `available` of a key or section whose feature is not built yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +20,6 @@ class Key:
     parse: Parser
     default: str | None
     help: str
-    available: bool = True
     needed: bool = False
     field: str | None = None
 
@@ -35,7 +31,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Keys that fill one settings class; without a class their features are not built yet."""
+    """Keys that fill one settings class, or each a part of another's."""
 
     settings: type[Any] | None
     keys: tuple[Key, ...]
@@ -54,7 +50,6 @@ class SectionKind:
     may_be_plain: bool = True
     may_be_named: bool = False
     server_keys: tuple[Key, ...] = ()
-    available: bool = True
 
     def every_key(self) -> Iterator[Key]:
         """Every key but those of single servers."""

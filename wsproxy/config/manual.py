@@ -35,7 +35,6 @@ _SERVER_HINT: Final = (
     "`serverN` and `serverN_addr` say where server N listens. The other keys of one server are written `serverN_…`; "
     "without that in front, those that a section has too are the default for all of its servers."
 )
-_LATER: Final = " *Not available yet.*"
 
 
 def reference_page() -> str:
@@ -58,7 +57,7 @@ def _lines() -> Iterator[str]:
 
 def _section(kind: SectionKind) -> Iterator[str]:
     yield f"## {kind.form.replace('[', '`[').replace(']', ']`')}\n"
-    yield f"{_sentence(kind.help)}{'' if kind.available else _LATER}\n"
+    yield f"{_sentence(kind.help)}\n"
     is_route = kind.name in CHOOSING_KINDS
     if is_route:
         yield f"{_GROUP_HINT}\n"
@@ -75,7 +74,7 @@ def _table(keys: Iterable[Key], prefix: str) -> Iterator[str]:
     yield "|---|---|---|---|"
     for key in keys:
         default = "**needed**" if key.needed else "" if key.default is None else f"`{key.default}`"
-        meaning = _cell(_sentence(key.help)) + ("" if key.available else _LATER)
+        meaning = _cell(_sentence(key.help))
         yield f"| `{prefix}{key.name}` | {_cell(key.parse.shape)} | {default} | {meaning} |"
     yield ""
 

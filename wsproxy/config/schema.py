@@ -2,8 +2,8 @@
 
 Pure, and data alone. A key is one line here and one field of `model`; the field's name is the key's plus its parser's
 unit unless `field` says otherwise. A default is written as a user would write it and read by the key's own parser; None
-leaves the model's own (which means "not set"). What ends in LATER is known but refused until the feature is built: to
-make it available, remove the word. The keys of servers are in `server_keys`.
+leaves the model's own (which means "not set"). The keys of servers are in
+`server_keys`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Matches what was read with the schema: every section and key known, available and parsed, or reported.
+"""Matches what was read with the schema: every section and key known and parsed, or reported.
 
 Pure; knows the schema's shape and no single key. What two keys or two sections say of each other is `crosscheck`'s.
 """
@@ -15,7 +15,7 @@ from wsproxy.config.errors import Place, Problem
 from wsproxy.config.keys import Key, SectionKind, Table
 from wsproxy.config.reader import Document, Entry, Section, ValueLine
 from wsproxy.config.schema import SECTIONS
-from wsproxy.config.values import NotAvailableError, PartError
+from wsproxy.config.values import PartError
 
 _SERVER_KEY: Final = re.compile(r"server(?P<number>[0-9]{1,6})(?:_(?P<option>.*))?")
 _SECTION_SUFFIX: Final = re.compile(r"[A-Za-z0-9_.\-]+")
@@ -66,7 +66,7 @@ class ParsedSection:
 
 def _fields(keys: Iterable[Key], get: Callable[[str], Setting | None]) -> Iterator[tuple[str, Any]]:
     for key in keys:
-        if not (key.available and key.target):
+        if not key.target:
             continue
         setting = get(key.name)
         if setting is not None:
@@ -82,7 +82,7 @@ def suggestion(written: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def parse(document: Document, directory: str, problems: list[Problem]) -> dict[str, ParsedSection]:
-    """The sections by name, those of available kinds only; what is wrong with them is added to `problems`.
+    """The sections by name; what is wrong with them is added to `problems`.
 
     directory: the ini file's, for relative paths.
     """
@@ -111,11 +111,7 @@ class _Parsing:
             close = get_close_matches(head.lower(), list(kinds), n=1)
             hint = f" (did you mean [{close[0]}{colon}{suffix}]?)" if close else ""
             self._report(section.place, f"unknown section [{section.name}]{hint}")
-            kind = kinds[close[0]] if close else None
-            return kind if kind is not None and kind.available else None
-        if not kind.available:
-            self._report(section.place, f"section [{section.name}] is not available yet")
-            return None
+            return kinds[close[0]] if close else None
         if colon and not kind.may_be_named:
             self._report(section.place, f"section [{head}] takes no name")
         elif colon and not _SECTION_SUFFIX.fullmatch(suffix):
@@ -133,7 +129,7 @@ class _Parsing:
             if match is not None:
                 self._server_key(parsed, entry, match)
             elif entry.key in known:
-                parsed.settings[entry.key] = self._setting(section.name, entry, known[entry.key])
+                parsed.settings[entry.key] = self._setting(entry, known[entry.key])
             else:
                 hint = suggestion(entry.key, [*known, "server1"] if kind.server_keys else known)
                 self._report(entry.place, f"unknown key '{entry.key}' in [{section.name}]{hint}")
@@ -152,27 +148,22 @@ class _Parsing:
         server = parsed.servers.setdefault(int(match["number"]), {})
         first = server.get(option)
         if first is None:
-            server[option] = self._setting(parsed.name, entry, known[option])
+            server[option] = self._setting(entry, known[option])
         else:
             message = f"'{entry.key}' in [{parsed.name}] means the same as the key in line {first.key_place.line}"
             self._report(entry.place, message)
 
-    def _setting(self, section: str, entry: Entry, key: Key) -> Setting:
+    def _setting(self, entry: Entry, key: Key) -> Setting:
         """The parsed value of an entry; after any problem one that is not valid."""
         lines = [line for line in entry.lines if line.text]
         place = lines[0].place if lines else entry.place
         refused = Setting(None, place, entry.place, valid=False)
-        if not key.available:
-            self._report(entry.place, f"'{entry.key}' in [{section}] is not available yet")
-            return refused
         if not entry.sound or not self._has_line_count(entry, lines, key):
             return refused
         values = []
         for line in lines:
             try:
                 values.append(key.parse(line.text, self._directory))
-            except NotAvailableError as error:
-                self._report(line.place, f"{entry.key} = {error} is not available yet")
             except PartError as error:
                 self._report(line.place.right(error.offset), str(error))
             except ValueError as error:

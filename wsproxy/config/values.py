@@ -1,7 +1,7 @@
 """Parsers of single values: numbers, durations, sizes, booleans, choices, names, paths and what matches a request.
 
 Pure; knows how a value is written, not which key it belongs to. A parser raises ValueError whose text names the value
-and the remedy; the place is the caller's. A value that is known but not built yet raises NotAvailableError.
+and the remedy; the place is the caller's.
 """
 
 from __future__ import annotations
@@ -29,10 +29,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.\-]+")
 MOST_PROCESSES: Final = 256
 """More than any machine has cores for: a longer number is a mistake."""
 _HOST_PATTERN: Final = re.compile(r"(\*\.)?[a-z0-9_\-]+(\.[a-z0-9_\-]+)*|\[[0-9a-f:.]+\]")
-
-
-class NotAvailableError(ValueError):
-    """A value that a later version understands; str() is the value."""
 
 
 class PartError(ValueError):
@@ -85,19 +81,16 @@ def integer(low: int, high: int) -> Parser:
     return Parser(f"{low}..{high}", parse)
 
 
-def choice(*available: str, later: tuple[str, ...] = ()) -> Parser:
-    """One of the words, in any case; those in `later` are known and refused."""
-    words = (*available, *later)
+def choice(*words: str) -> Parser:
+    """One of the words, in any case."""
 
     def parse(written: str) -> str:
         word = written.lower()
-        if word in later:
-            raise NotAvailableError(word)
-        if word not in available:
+        if word not in words:
             raise ValueError(f"'{written}' is not one of {', '.join(words)}")
         return word
 
-    return Parser(" | ".join(available) + (f" (not yet: {', '.join(later)})" if later else ""), parse)
+    return Parser(" | ".join(words), parse)
 
 
 def size(low: int, optional: bool = False) -> Parser:
