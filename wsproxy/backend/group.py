@@ -113,7 +113,7 @@ class Group:
             for backend in servers if exchange.tried else policy.order(servers, key):
                 if backend.offer(exchange):
                     return done
-        if all(backend.pool.reach.is_lost for backend in servers):
+        if servers[0].pool.reach.is_lost and all(backend.pool.reach.is_lost for backend in servers):
             exchange.backend_name = servers[0].name
             exchange.fail(UNREACHABLE)
             return done
