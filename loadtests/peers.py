@@ -164,6 +164,7 @@ WSPROXY = """\
 [frontend]
 host = 127.0.0.1
 port = {port}
+processes = {processes}
 [frontend:tls]
 host = 127.0.0.1
 port = {tls_port}
@@ -306,7 +307,7 @@ def _varnish(directory: Path, ports: Ports) -> list[str]:
     return ["varnishd", "-F", "-j", "none", "-s", "malloc,64m", *where]
 
 
-def _wsproxy(http_extra: str) -> Callable[[Path, Ports], list[str]]:
+def _wsproxy(http_extra: str, processes: int = 1) -> Callable[[Path, Ports], list[str]]:
     def command(directory: Path, ports: Ports) -> list[str]:
         make_certificate(directory)
         make_files(directory)
@@ -317,6 +318,7 @@ def _wsproxy(http_extra: str) -> Callable[[Path, Ports], list[str]]:
             tcp_port=ports.tcp,
             origin=ports.origin,
             http_extra=http_extra,
+            processes=processes,
             servers="\n".join(f"server{number} = {host}:{ports.origin}" for number, host in enumerate(HOSTS, 1)),
         )
         file.write_text(text)
@@ -354,6 +356,7 @@ PEERS = {
     for peer in (
         Peer("wsproxy", _wsproxy(""), _wsproxy_version),
         Peer("wsproxy-64", _wsproxy("server1_max_workers = 64"), _wsproxy_version),
+        Peer("wsproxy-2p", _wsproxy("server1_max_workers = 64", processes=2), _wsproxy_version),
         Peer("nginx", _nginx, _version_of("nginx", "-v"), _has("nginx")),
         Peer("haproxy", _haproxy, _version_of("haproxy", "-v"), _has("haproxy")),
         Peer("varnish", _varnish, _version_of("varnishd", "-V"), _has("varnishd")),

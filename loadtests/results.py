@@ -87,10 +87,11 @@ ROWS = (
     Row("startup", "start-up", "startup"),
 )
 
-# Variants answer one question each and so run only where it is asked: what does the worker pool's small default cost?
-# Varnish keeps answers and does nothing else of this.
+# Variants answer one question each and so run only where it is asked: what does the worker pool's small default cost,
+# and what do two processes in place of one? Varnish keeps answers and does nothing else of this.
 VARIANT_ROWS = {
-    "wsproxy-64": ("http-70-64", "http-16k-64", "http-1m-64"),
+    "wsproxy-64": ("http-70-64", "http-16k-64", "http-1m-64", "http-70-512"),
+    "wsproxy-2p": ("http-70-64", "http-16k-64", "http-1m-64", "http-70-512", "ws-128", "startup"),
     "varnish": ("cache-hit-70", "cache-hit-16k"),
 }
 
