@@ -87,7 +87,7 @@ async def measure(processes: int, row: str, origin: int, seconds: float) -> tupl
                 return await _load(pid, port, target, seconds)
             finally:
                 os.kill(pid, 15)
-                os.waitpid(pid, 0)
+                await asyncio.to_thread(os.waitpid, pid, 0)
 
 
 async def _load(pid: int, port: int, target: str, seconds: float) -> tuple[float, float]:
@@ -129,7 +129,7 @@ async def compare(rounds: int, seconds: float) -> None:
                     found[row, processes].append(await measure(processes, row, origin_port, seconds))
     finally:
         os.kill(origin, 9)
-        os.waitpid(origin, 0)
+        await asyncio.to_thread(os.waitpid, origin, 0)
     for row in ROWS:
         rates, costs = ([median(each[i] for each in found[row, count]) for count in (1, 2)] for i in (0, 1))
         print(f"{row}: {rates[0]:,.0f} and {rates[1]:,.0f} requests a second ({rates[1] / rates[0]:.2f} x);")
@@ -139,7 +139,8 @@ async def compare(rounds: int, seconds: float) -> None:
 
 def main() -> None:
     """Read the command line and run."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.processes", description=(__doc__ or "").partition("\n")[0])
+    about = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m loadtests.processes", description=about)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args()

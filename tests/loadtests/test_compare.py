@@ -76,7 +76,8 @@ def test_options_choose_peers_rows_and_rounds() -> None:
 
 def test_a_variant_only_runs_where_it_answers_its_question() -> None:
     plan = make_plan(parse_arguments(["--peers", "wsproxy-64"]))
-    assert [row.name for row in plan.rows_of("wsproxy-64")] == ["http-70-64", "http-16k-64", "http-1m-64"]
+    names = ["http-70-64", "http-16k-64", "http-1m-64", "http-70-512"]
+    assert [row.name for row in plan.rows_of("wsproxy-64")] == names
     assert plan.rows_of("wsproxy") == list(ROW_BY_NAME.values())
 
 

@@ -209,6 +209,9 @@ class Handover:
 
     def upgrade(self) -> None:
         """Start a successor: the same command, of whatever version is installed now."""
+        if os.getpid() == 1:
+            _logger.warning("SIGUSR2: a container ends with its first process: replace the container")
+            return
         if self._successor is not None and self._successor.poll() is None:
             _logger.warning("a successor is on its way already (process %d)", self._successor.pid)
             return
