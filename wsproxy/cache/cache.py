@@ -39,10 +39,33 @@ MOST_TOLD: Final = 10_000
 """Changes that other processes may learn of late; of more the oldest are not told."""
 
 
+MOST_PASSES: Final = 512
+"""Heads of answers that are remembered as not to be kept; with the next one two megabytes at most."""
+LONGEST_PASS_BYTES: Final = 4096
+
+
+class Passes:
+    """Fields of answers that are not kept: servers repeat them, at least within a second."""
+
+    def __init__(self) -> None:
+        self._known: set[bytes] = set()
+
+    def knows(self, fields: bytes) -> bool:
+        """Whether answers with just these fields are not kept."""
+        return fields in self._known
+
+    def add(self, fields: bytes) -> None:
+        """They are not, whoever asks."""
+        if len(fields) <= LONGEST_PASS_BYTES:
+            if len(self._known) >= MOST_PASSES:
+                self._known.clear()
+            self._known.add(fields)
+
+
 class Cache:
     """What is kept and what is being fetched. memory: the store where that is this process's memory, else None.
 
-    route_names: of the routes that use it. defaults: for answers that do not say.
+    route_names: of the routes that use it. defaults: for answers that do not say. passes: which answers are not kept.
     """
 
     def __init__(self, settings: CacheSettings, store: Store, clock: Callable[[], float] = time.time) -> None:
@@ -62,6 +85,7 @@ class Cache:
         """Take over other settings; another kind of store, or another place of it, needs another cache."""
         self.settings = settings
         self.asked = AskedReader(settings.obey_clients)
+        self.passes = Passes()
         self.defaults = Defaults(
             ttl_s=settings.default_ttl_s,
             heuristic=settings.heuristic,

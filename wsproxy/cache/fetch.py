@@ -1,7 +1,7 @@
 """One request to a server on behalf of the cache: what comes goes to the client, and a copy is kept if it may be.
 
 Knows the exchange it belongs to as the one whose edits change what the client sees: what is kept is what the server
-sent. It is the exchange's `ResponseFilter`.
+sent. It is the exchange's only edit of heads, and its filter of bodies where there is something to keep.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from wsproxy.cache.flights import Flight, Landed
 from wsproxy.cache.freshness import Limits, Terms, terms_of
 from wsproxy.cache.outcomes import EXPIRED, MISS, REVALIDATED, STALE
-from wsproxy.cache.replies import status_line
+from wsproxy.cache.replies import forwarded_line
 from wsproxy.cache.selecting import varies_by, with_cache_control
 from wsproxy.cache.stored import StoredAnswer, stored_fields
 from wsproxy.http.codec import with_line
@@ -75,8 +75,8 @@ class Fetch:
         self._names: tuple[bytes, ...] = ()
         self._pieces: list[bytes] = []
         self._size = 0
-        exchange.edits = ()
-        exchange.filter = self
+        self._begun: ResponseHead | None = None
+        exchange.edits = (self._decide,)
 
     def finish(self) -> None:
         """The server has answered or failed: who waits looks for himself, and the exchange is as it was."""
@@ -88,23 +88,46 @@ class Fetch:
 
     # What the exchange's worker calls.
 
-    def begin(self, response: ResponseHead) -> ResponseHead | None:
-        """Decide on the head: whether it answers the client, and whether the body is kept."""
+    def _decide(self, response: ResponseHead, exchange: Exchange) -> ResponseHead:
+        """As the exchange's only edit: whether the head answers the client, and whether the body is kept.
+
+        An answer that is only passed on goes the short way, without a filter.
+        """
         self._forget()
-        self._inner = None
+        self._inner = exchange.filter = None
         order, now = self._order, self._cache.clock()
         if self._cache_control and response.status < 400:
             response = with_cache_control(response, self._cache_control)
-        stored = order.stored
-        if stored is not None:
-            if response.status == 304 and stored.has_validator:
-                self._confirm(stored, response, now)
-                return None
-            if response.status in SERVER_FAILED and stored.may_be_stale_on_error(order.asked.limits, now):
-                self.answer, self.outcome = stored, STALE
-                return None
+        if self._replaces(response, now):
+            self._begun, exchange.filter = None, self
+            return response
         self._prepare(response, now)
-        return None if order.is_silent else self._shown(response)
+        if order.is_silent:
+            self._begun, exchange.filter = None, self
+            return response
+        shown = self._shown(response)
+        if self._terms is not None:
+            self._inner, exchange.filter = exchange.filter, self
+        self._begun = shown
+        return shown
+
+    def _replaces(self, response: ResponseHead, now: float) -> bool:
+        """Whether a kept answer takes the place of this one, which says no more than that it may."""
+        stored = self._order.stored
+        if stored is None:
+            return False
+        if response.status == 304 and stored.has_validator:
+            self._confirm(stored, response, now)
+            return True
+        if response.status in SERVER_FAILED and stored.may_be_stale_on_error(self._order.asked.limits, now):
+            self.answer, self.outcome = stored, STALE
+            return True
+        return False
+
+    def begin(self, response: ResponseHead) -> ResponseHead | None:  # noqa: ARG002 - it has been decided
+        """The head that goes to the client, None where none does."""
+        begun = self._begun
+        return begun if begun is None or self._inner is None else self._inner.begin(begun)
 
     def feed(self, data: bytes) -> bytes:
         """A piece of the body."""
@@ -138,12 +161,14 @@ class Fetch:
         if self._exchange.head.method == b"HEAD":
             self._compare(response, now)
             return
-        names = varies_by(response.fields)
-        terms = None
-        if order.may_keep and names is not None and response.length <= cache.settings.max_entry_size_bytes:
-            terms = terms_of(response, order.asked.is_authorized, self._asked_at, now, cache.defaults)
-        self._terms, self._response, self._names = terms, response, names or ()
-        if terms is None:
+        if order.may_keep and not cache.passes.knows(response.fields):
+            names = varies_by(response.fields)
+            if names is not None and response.length <= cache.settings.max_entry_size_bytes:
+                self._terms = terms_of(response, order.asked.is_authorized, self._asked_at, now, cache.defaults)
+                self._response, self._names = response, names
+            if self._terms is None and not order.asked.is_authorized and response.status == 200:
+                cache.passes.add(response.fields)
+        if self._terms is None:
             self._let_others_go(response)
 
     def _let_others_go(self, response: ResponseHead) -> None:
@@ -230,16 +255,12 @@ class Fetch:
 
     # What the client sees.
 
-    def _shown(self, response: ResponseHead) -> ResponseHead | None:
-        why = b"fwd=uri-miss" if self._order.stored is None else b"fwd=stale"
-        stored = b"; stored" if self._terms is not None else b""
-        shown = with_line(response, status_line(b"%b; fwd-status=%d%b" % (why, response.status, stored)))
-        exchange = self._exchange
-        exchange.filter = None
+    def _shown(self, response: ResponseHead) -> ResponseHead:
+        line = forwarded_line(self._order.stored is not None, response.status, self._terms is not None)
+        shown = with_line(response, line)
         for edit in self._edits:
-            shown = edit(shown, exchange)
-        self._inner, exchange.filter = exchange.filter, self
-        return shown if self._inner is None else self._inner.begin(shown)
+            shown = edit(shown, self._exchange)
+        return shown
 
 
 def _ages(fields: bytes) -> bytes:

@@ -98,6 +98,8 @@ class Flights:
 
     def remember_solitary(self, key: bytes, now: float) -> None:
         """They are."""
+        if self._solitary.get(key, 0.0) - now > SOLITARY_S / 2:
+            return
         self._solitary.pop(key, None)
         self._solitary[key] = now + SOLITARY_S
         if len(self._solitary) > MOST_SOLITARY:

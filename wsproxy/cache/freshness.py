@@ -12,7 +12,7 @@ from typing import Final
 
 from wsproxy.http.cache_control import LONGEST_S, Directives, named_fields, parse_directives, parse_targeted, seconds
 from wsproxy.http.date import parse_date
-from wsproxy.http.messages import ResponseHead, field_values
+from wsproxy.http.messages import ResponseHead
 
 HEURISTICALLY_CACHEABLE: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 """RFC 9110 section 15.1, but for 206, which is never kept."""
@@ -28,6 +28,15 @@ HEURISTIC_LONGEST_S: Final = 86400.0
 
 _NOT_TARGETED: Final = (b"cdn-cache-control", b"surrogate-control")
 """Fields that speak to us rather than to everybody, the standard one (RFC 9213) first."""
+
+Told = dict[bytes, list[bytes]]
+"""The values of the fields that count, by lower-case name."""
+
+_told: Final = re.compile(
+    rb"(?im)^(?=[acdels])(age|cache-control|cdn-cache-control|date|etag|expires|last-modified|set-cookie"
+    rb"|surrogate-control): ([^\r]*)\r"
+).findall
+"""All in one search, which takes a fifth of one for each."""
 
 _age: Final = re.compile(rb"[ \t]*([0-9]+)[ \t]*(?:,|$)").match
 
@@ -82,11 +91,13 @@ def terms_of(
 
     is_authorized: of the request. asked_at: when that was sent. Vary is not looked at.
     """
-    fields = response.fields
-    directives, is_targeted = _directives(fields)
-    if response.status in NEVER_KEPT or not _may_be_stored(response, directives, is_authorized):
+    told: Told = {}
+    for name, value in _told(response.fields):
+        told.setdefault(name.lower(), []).append(value)
+    directives, is_targeted = _directives(told)
+    if response.status in NEVER_KEPT or not _may_be_stored(response.status, told, directives, is_authorized):
         return None
-    lifetime_s = _lifetime(response, directives, is_targeted, now, defaults)
+    lifetime_s = _lifetime(response.status, told, directives, is_targeted, now, defaults)
     if lifetime_s is None:
         return None
     no_cache = directives.get(b"no-cache", b"")
@@ -97,24 +108,24 @@ def terms_of(
     stale_error_s = _window(directives, b"stale-if-error", defaults.stale_if_error_s)
     terms = Terms(
         lifetime_s=lifetime_s,
-        age_s=_initial_age(fields, asked_at, now),
+        age_s=_initial_age(told, asked_at, now),
         validates_always=no_cache is None,
         never_stale=never_stale or no_cache is None,
         stale_while_s=0.0 if never_stale else stale_while_s,
         stale_error_s=0.0 if never_stale else stale_error_s,
         omitted=omitted,
     )
-    return terms if _is_of_use(terms, fields) else None
+    return terms if _is_of_use(terms, told) else None
 
 
-def _directives(fields: bytes) -> tuple[Directives, bool]:
+def _directives(told: Told) -> tuple[Directives, bool]:
     """Those that hold for us, and whether they speak to caches like us alone."""
     for name in _NOT_TARGETED:
-        if values := field_values(fields, name):
+        if values := told.get(name):
             targeted = parse_targeted(values) if name == b"cdn-cache-control" else _surrogate(values)
             if targeted:
                 return targeted, True
-    return parse_directives(field_values(fields, b"cache-control")), False
+    return parse_directives(told.get(b"cache-control", ())), False
 
 
 def _surrogate(values: list[bytes]) -> Directives:
@@ -124,9 +135,9 @@ def _surrogate(values: list[bytes]) -> Directives:
     return {name: directives[name] for name in known}
 
 
-def _may_be_stored(response: ResponseHead, directives: Directives, is_authorized: bool) -> bool:
+def _may_be_stored(status: int, told: Told, directives: Directives, is_authorized: bool) -> bool:
     """RFC 9111 sections 3 and 3.5, with the rule that a cookie belongs to one client."""
-    understood = b"must-understand" in directives and response.status in UNDERSTOOD
+    understood = b"must-understand" in directives and status in UNDERSTOOD
     if b"must-understand" in directives and not understood:
         return False
     if b"no-store" in directives and not understood:
@@ -136,14 +147,14 @@ def _may_be_stored(response: ResponseHead, directives: Directives, is_authorized
     for_all = b"public" in directives or b"s-maxage" in directives
     if is_authorized and not (for_all or b"must-revalidate" in directives):
         return False
-    if field_values(response.fields, b"set-cookie") and not for_all:
+    if b"set-cookie" in told and not for_all:
         named = named_fields(directives.get(b"no-cache") or b"") + named_fields(directives.get(b"private") or b"")
         return b"set-cookie" in named
     return True
 
 
 def _lifetime(
-    response: ResponseHead, directives: Directives, is_targeted: bool, now: float, defaults: Defaults
+    status: int, told: Told, directives: Directives, is_targeted: bool, now: float, defaults: Defaults
 ) -> float | None:
     """RFC 9111 section 4.2.1, for a shared cache; None where nothing says that it may be kept.
 
@@ -152,25 +163,21 @@ def _lifetime(
     for name in (b"s-maxage", b"max-age"):
         if name in directives:
             return float(seconds(directives[name]) or 0)
-    expires = [] if is_targeted else field_values(response.fields, b"expires")
-    if expires:
-        at = parse_date(expires[0])
-        dates = field_values(response.fields, b"date")
-        date = parse_date(dates[0]) if dates else None
+    if not is_targeted and b"expires" in told:
+        at, date = _date(told, b"expires"), _date(told, b"date")
         return 0.0 if at is None else max(float(at) - (now if date is None else date), 0.0)
-    may_guess = response.status in HEURISTICALLY_CACHEABLE or b"public" in directives
+    may_guess = status in HEURISTICALLY_CACHEABLE or b"public" in directives
     if may_guess and b"no-cache" not in directives:
         if defaults.ttl_s is not None:
             return defaults.ttl_s
-        if defaults.heuristic and (guessed_s := _guessed_lifetime(response.fields, now)):
+        if defaults.heuristic and (guessed_s := _guessed_lifetime(told, now)):
             return guessed_s
     return 0.0 if b"no-cache" in directives or b"public" in directives else None
 
 
-def _guessed_lifetime(fields: bytes, now: float) -> float:
+def _guessed_lifetime(told: Told, now: float) -> float:
     """RFC 9111 section 4.2.2."""
-    modified = field_values(fields, b"last-modified")
-    modified_at = parse_date(modified[0]) if modified else None
+    modified_at = _date(told, b"last-modified")
     if modified_at is None:
         return 0.0
     return min(max((now - modified_at) * HEURISTIC_FRACTION, 0.0), HEURISTIC_LONGEST_S)
@@ -180,22 +187,25 @@ def _window(directives: Directives, name: bytes, default_s: float) -> float:
     return default_s if name not in directives else float(seconds(directives[name]) or 0)
 
 
-def _initial_age(fields: bytes, asked_at: float, now: float) -> float:
+def _initial_age(told: Told, asked_at: float, now: float) -> float:
     """RFC 9111 section 4.2.3; an Age that cannot be read is passed over, of a list the first counts (section 5.1)."""
-    ages = field_values(fields, b"age")
-    match = _age(ages[0]) if ages else None
+    match = _age(told[b"age"][0]) if b"age" in told else None
     age_s = 0.0
     if match is not None:
         age_s = float(LONGEST_S if len(match[1]) > 12 else min(int(match[1]), LONGEST_S))
-    dates = field_values(fields, b"date")
-    date = parse_date(dates[0]) if dates else None
+    date = _date(told, b"date")
     apparent_s = 0.0 if date is None else max(float(int(now) - date), 0.0)  # both in whole seconds, cut off
     return max(apparent_s, age_s + max(now - asked_at, 0.0))
 
 
-def _is_of_use(terms: Terms, fields: bytes) -> bool:
+def _date(told: Told, name: bytes) -> int | None:
+    """What the first such field says, if it is a date."""
+    return parse_date(told[name][0]) if name in told else None
+
+
+def _is_of_use(terms: Terms, told: Told) -> bool:
     """Whether it can ever be given out: fresh, stale by permission, or after it was validated."""
     lives_s = terms.lifetime_s + max(terms.stale_while_s, terms.stale_error_s) - terms.age_s
     if lives_s > 0 and not terms.validates_always:
         return True
-    return bool(field_values(fields, b"etag") or field_values(fields, b"last-modified"))
+    return b"etag" in told or b"last-modified" in told

@@ -6,6 +6,7 @@ Pure. Every reply says how old it is (Age) and what the cache did (Cache-Status,
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -25,6 +26,13 @@ _about_the_body: Final = re.compile(rb"(?im)^content-(?!location:|security-polic
 def status_line(what: bytes) -> bytes:
     """`Cache-Status: wsproxy; hit`, with its line end."""
     return b"Cache-Status: %b; %b\r\n" % (NAME, what)
+
+
+@lru_cache(maxsize=256)  # statuses, and four ways to get one
+def forwarded_line(is_stale: bool, status: int, is_stored: bool) -> bytes:
+    """`Cache-Status: wsproxy; fwd=uri-miss; fwd-status=200; stored`: what a server has answered."""
+    why = b"stale" if is_stale else b"uri-miss"
+    return status_line(b"fwd=%b; fwd-status=%d%b" % (why, status, b"; stored" if is_stored else b""))
 
 
 def encoded_hit(answer: StoredAnswer, now: float) -> bytes:

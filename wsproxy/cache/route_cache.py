@@ -60,6 +60,7 @@ class RouteCache(Generic[R]):
         self._rules = rules
         self._cache = cache
         self._forward = forward
+        self._looked_up: tuple[Exchange, bytes, Asked] | None = None
         cache.route_names.add(rules.route)
 
     # Without a wait.
@@ -72,11 +73,11 @@ class RouteCache(Generic[R]):
         if memory is None or client.write_paused or not self._is_ours(exchange):
             return False
         asked = cache.asked.read(exchange.sent.fields)
-        found = memory.look_up(self._key(exchange), asked)
-        if found is None or len(found.body) > AT_ONCE_BYTES or asked.no_store or asked.is_for_origin:
-            return False
+        key = self._key(exchange)
+        found = memory.look_up(key, asked)
         now = cache.clock()
-        if not (now < found.fresh_until if asked.is_plain else found.is_fresh_for(asked.limits, now)):
+        if found is None or len(found.body) > AT_ONCE_BYTES or not _may_use(found, asked, now):
+            self._looked_up = (exchange, key, asked)  # for `answer`, which comes next
             return False
         self._send(exchange, found, asked, now, outcomes.HIT)
         return True
@@ -104,12 +105,15 @@ class RouteCache(Generic[R]):
         if head.method not in SAFE:
             await self._change(exchange, route)
             return
-        asked = self._cache.asked.read(exchange.sent.fields)  # as servers see it: so Vary means it
-        if not self._is_ours(exchange) or asked.is_for_origin:
+        before, key, asked = self._looked_up or (None, b"", None)
+        self._looked_up = None
+        if before is not exchange or asked is None:  # else `at_once` has just done the same
+            asked = self._cache.asked.read(exchange.sent.fields)  # as servers see it: so Vary means it
+            key = self._key(exchange) if self._is_ours(exchange) else b""
+        if not key or asked.is_for_origin:
             self._note(exchange, outcomes.BYPASS)
             await self._forward(exchange, route)
             return
-        key = self._key(exchange)
         for _ in range(ROUNDS):
             found = await self._cache.store.find(key, asked)
             if exchange.abandoned is not None:
@@ -273,6 +277,13 @@ class RouteCache(Generic[R]):
     def _note(self, exchange: Exchange, outcome: str) -> None:
         exchange.cache_result = outcome
         self._cache.totals.results[outcome] += 1
+
+
+def _may_use(found: StoredAnswer, asked: Asked, now: float) -> bool:
+    """Whether what is kept answers the request as it is."""
+    if asked.is_plain:
+        return now < found.fresh_until
+    return not (asked.no_store or asked.is_for_origin) and found.is_fresh_for(asked.limits, now)
 
 
 def _lines(answer: StoredAnswer, now: float, outcome: str) -> bytes:
