@@ -158,6 +158,7 @@ class Application:
         """Accept on listening sockets."""
         if self._listeners is None:
             raise RuntimeError("the application is not running")
+        frontend.sockets = sockets  # before it runs: others ask for its port
         self._listeners.start_soon(frontend.run, sockets)
 
     def listening_sockets(self) -> dict[str, list[socket.socket]]:

@@ -116,7 +116,8 @@ class Reload:
         """The sockets of a frontend; those that one has at this address go on, with who waits in their backlog."""
         for frontend in self._app.listeners:
             old = frontend.settings
-            if (old.host, old.port) == (settings.host, settings.port):
+            is_free = not settings.port and old.name != settings.name  # any free port, and not that of another
+            if (old.host, old.port) == (settings.host, settings.port) and not is_free:
                 return [listening.dup() for listening in frontend.sockets]
         return self._app.open_listener(settings)
 

@@ -59,5 +59,7 @@ class StopSignals:
         except (ConfigError, ReloadError) as error:
             for line in str(error).splitlines():
                 _logger.error("reload refused: %s", line)
+        except Exception:  # a bug in here must not end the traffic
+            _logger.exception("internal error in a reload: it may be in force in part, restart soon")
         else:
             _logger.info("reloaded%s", ": nothing has changed" if plan.is_empty else "")

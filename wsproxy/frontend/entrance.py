@@ -50,6 +50,10 @@ class Entrance:
         self._arriving: set[asyncio.Task[object]] = set()
         self._warned_at = -WARN_EVERY_S
 
+    def use(self, settings: FrontendSettings) -> None:
+        """Take over who is trusted and how long a beginning may take; other stages need another entrance."""
+        self._settings = settings
+
     @staticmethod
     def is_needed(settings: FrontendSettings) -> bool:
         """Whether there is any stage at all."""

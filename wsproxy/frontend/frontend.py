@@ -83,6 +83,7 @@ class Frontend:
         identities: TlsIdentities | None = None,
     ) -> None:
         self._listener: Listener | None = None
+        self._entrance: Entrance | None = None
         self.deadlines = deadlines
         self.access = access
         self.stopping = False
@@ -118,6 +119,8 @@ class Frontend:
         self.edits = tuple(_edits(self.via, self.answer_fields))
         if self._listener is not None:
             self._listener.use_limit(settings.max_connections)
+        if self._entrance is not None:
+            self._entrance.use(settings)
 
     def use_routes(self, routes: Iterable[Route]) -> None:
         """Lead the next requests to these routes; those under way go where they were going."""
@@ -137,8 +140,8 @@ class Frontend:
         """Serve on listening `sockets` until `stop`, then until the last connection has ended."""
         settings = self.settings
         self.sockets = sockets
-        entrance = Entrance(settings, self.identities) if Entrance.is_needed(settings) else None
-        self._listener = Listener(settings.name, sockets, self._serve, settings.max_connections, entrance)
+        self._entrance = Entrance(settings, self.identities) if Entrance.is_needed(settings) else None
+        self._listener = Listener(settings.name, sockets, self._serve, settings.max_connections, self._entrance)
         self._listener.turn = self.turn
         try:
             await self._listener.run()

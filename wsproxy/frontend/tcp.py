@@ -94,6 +94,7 @@ class TcpFrontend:
         self.ended = asyncio.Event()
         self._deadlines = deadlines
         self._listener: Listener | None = None
+        self._entrance: Entrance | None = None
         self._loop = asyncio.get_running_loop()
         self._said_at = -SAY_EVERY_S
         group.watchers.append(self)
@@ -112,13 +113,15 @@ class TcpFrontend:
             self.group = group
         if self._listener is not None:
             self._listener.use_limit(settings.listener.max_connections)
+        if self._entrance is not None:
+            self._entrance.use(settings.listener)
 
     async def run(self, sockets: list[socket.socket]) -> None:
         """Serve on listening `sockets` until `stop`, then until the last connection has ended."""
         settings = self.settings
         self.sockets = sockets
-        entrance = Entrance(settings, self.identities) if Entrance.is_needed(settings) else None
-        self._listener = Listener(settings.name, sockets, self._serve, settings.max_connections, entrance)
+        self._entrance = Entrance(settings, self.identities) if Entrance.is_needed(settings) else None
+        self._listener = Listener(settings.name, sockets, self._serve, settings.max_connections, self._entrance)
         self._listener.turn = self.turn
         try:
             await self._listener.run()
