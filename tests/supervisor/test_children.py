@@ -113,6 +113,7 @@ async def test_one_that_does_not_follow_is_replaced() -> None:
 @in_loop
 async def test_one_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(module, "HANGS_S", 0.5)
     async with RawServer(ok()) as server, kept(ini(server.port)) as keeper:
         hung = keeper.children.alive[1]
         os.kill(hung.pid, signal.SIGSTOP)

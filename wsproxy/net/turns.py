@@ -28,15 +28,13 @@ class AcceptTurns:
     """The numbers of all processes. Raises OSError where the system shares no memory."""
 
     def __init__(self, count: int, descriptor: int | None = None) -> None:
-        if descriptor is None:
-            descriptor = os.memfd_create("wsproxy-turns", os.MFD_CLOEXEC)
-            os.ftruncate(descriptor, count * _SLOT_BYTES)
-            self._descriptor = descriptor
-            self._numbers = memoryview(mmap.mmap(descriptor, count * _SLOT_BYTES)).cast("I")
+        is_first = descriptor is None
+        self._descriptor = os.memfd_create("wsproxy-turns", os.MFD_CLOEXEC) if descriptor is None else descriptor
+        if is_first:
+            os.ftruncate(self._descriptor, count * _SLOT_BYTES)
+        self._numbers = memoryview(mmap.mmap(self._descriptor, count * _SLOT_BYTES)).cast("I")
+        if is_first:
             self._numbers[:] = memoryview(b"\xff" * (count * _SLOT_BYTES)).cast("I")
-        else:
-            self._descriptor = descriptor
-            self._numbers = memoryview(mmap.mmap(descriptor, count * _SLOT_BYTES)).cast("I")
 
     @property
     def descriptor(self) -> int:

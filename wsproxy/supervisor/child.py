@@ -23,15 +23,15 @@ from wsproxy.supervisor.channel import Channel
 class Child:
     """A process that runs. index: its place among the processes, from 0. latest: its figures when last asked.
 
-    serving: it accepts connections. silent: how many looks in a row it has not answered. reason: why it had to be
-    ended.
+    serving: it accepts connections. heard_at: when it last answered a look, on the loop's clock. reason: why it had to
+    be ended.
     """
 
     def __init__(self, index: int, process: Process, channel: Channel) -> None:
         self.index = index
         self.channel = channel
         self.serving = False
-        self.silent = 0
+        self.heard_at = 0.0
         self.reason = ""
         self.started_at = anyio.current_time()
         self.latest: Snapshot | None = None

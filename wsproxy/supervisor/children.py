@@ -26,8 +26,11 @@ from wsproxy.supervisor.plain import shaped
 LOOK_EVERY_S: Final = 5.0
 """How often each process is asked for its figures when nobody else asks: what it has counted outlives it so far."""
 
-SILENT_LOOKS: Final = 3
-"""So many unanswered looks in a row, and its event loop hangs: it is ended, as nothing else will help."""
+HANGS_S: Final = 30.0
+"""Who says nothing for so long has an event loop that hangs: it is ended, as nothing else will help."""
+
+OBLIGE_S: Final = 10.0
+"""What a process has to follow: the others have done so, and operators wait for their answer."""
 
 ASK_S: Final = 2.0
 """What a scrape waits for a process; its latest figures stand in for one that is busier than that."""
@@ -150,6 +153,7 @@ class Children:
                 orders = self._orders()
                 await child.channel.ask("start", orders.start(child.index), orders.sockets, SLOW_START_S)
                 child.serving = True
+                child.heard_at = anyio.current_time()
         except (ChannelError, RefusedError) as error:
             self.end(child, str(error))
             return
@@ -158,7 +162,7 @@ class Children:
         while True:
             await anyio.sleep(LOOK_EVERY_S)
             await self.look(child, LOOK_EVERY_S)
-            if child.silent >= SILENT_LOOKS:
+            if anyio.current_time() - child.heard_at >= HANGS_S:
                 self.end(child, "it does not answer")
 
     def _saw(self, index: int) -> None:
@@ -179,10 +183,9 @@ class Children:
         try:
             answer = await child.channel.ask("figures", timeout_s=timeout_s)
         except (ChannelError, RefusedError):
-            child.silent += 1
-        else:
-            child.silent = 0
-            child.latest = shaped(Snapshot, answer["snapshot"])
+            return
+        child.heard_at = anyio.current_time()
+        child.latest = shaped(Snapshot, answer["snapshot"])
 
     async def snapshots(self) -> list[Snapshot]:
         """The figures of every process, at this moment, and of those that are gone."""
@@ -215,7 +218,7 @@ class Children:
 
     async def oblige(self, kind: str, body: Body) -> int:
         """Have every process do what none may refuse; how many did. One that does not is ended, and begins anew."""
-        answers = await self.ask_all(kind, lambda _: body)
+        answers = await self.ask_all(kind, lambda _: body, timeout_s=OBLIGE_S)
         for child, answer in answers.items():
             if isinstance(answer, Exception):
                 _logger.error("process %d did not follow: %s", child.number, answer)
