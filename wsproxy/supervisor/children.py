@@ -154,7 +154,12 @@ class Children:
                 await child.channel.ask("start", orders.start(child.index), orders.sockets, SLOW_START_S)
                 child.serving = True
                 child.heard_at = anyio.current_time()
-        except (ChannelError, RefusedError) as error:
+        except RefusedError as error:
+            self.end(child, str(error))
+            return
+        except ChannelError as error:
+            with anyio.move_on_after(REAP_S):  # how it ended says more than that it is gone
+                await child.wait()
             self.end(child, str(error))
             return
         _logger.info("process %d serves (pid %d)", child.number, child.pid)
