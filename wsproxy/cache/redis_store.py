@@ -13,6 +13,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
+from itertools import zip_longest
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -22,10 +23,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from wsproxy.cache.asked import Asked
+from wsproxy.cache.eviction import BoundedMap
 from wsproxy.cache.flights import Landed
 from wsproxy.cache.packed import pack, unpack
 from wsproxy.cache.store import Pointer, StoreFaultError
-from wsproxy.cache.stored import StoredAnswer
+from wsproxy.cache.stored import OVERHEAD_BYTES, StoredAnswer
 
 T = TypeVar("T")
 
@@ -42,6 +44,10 @@ MOST_UNWRITTEN_BYTES: Final = 16 * 1024 * 1024
 SCANNED: Final = 1000
 """Keys looked at in one step where all are let go: other users of the Redis are not to notice."""
 
+MOST_AT_ONCE: Final = 64
+"""Keys in one question."""
+KNOWN_BYTES: Final = 4 * 1024 * 1024
+"""Values that are remembered with what they mean, so that reading them again is a comparison."""
 LAST_WORDS_S: Final = 1.0
 """How long connections may take to close at the end."""
 
@@ -49,6 +55,9 @@ _PREFIX: Final = b"wsproxy:"
 _FAULTS: Final = (RedisError, OSError, TimeoutError, ValueError)
 
 _logger = logging.getLogger("wsproxy.cache")
+
+Batch = list[tuple[bytes, "asyncio.Future[StoredAnswer | Pointer | None]"]]
+"""Keys that are asked for together, and who waits for each."""
 
 Write = Callable[[], Awaitable[object]]
 
@@ -68,6 +77,8 @@ class RedisStore:
             retry=Retry(NoBackoff(), 0),
         )
         self._redis: Redis = Redis(connection_pool=pool)
+        self._batch: Batch | None = None
+        self._known: BoundedMap[tuple[bytes, StoredAnswer | Pointer]] = BoundedMap(KNOWN_BYTES)
         self._pause_s = FIRST_PAUSE_S
         self._closed_until = 0.0
         self._unwritten: deque[tuple[int, bytes, Write]] = deque()
@@ -169,7 +180,46 @@ class RedisStore:
             raise StoreFaultError(f"Redis does not answer ({str(error).strip() or type(error).__name__})") from None
 
     async def _read(self, name: bytes) -> StoredAnswer | Pointer | None:
-        return await self._ask(lambda: self._get(name))
+        """The value of a key; all who ask in the same turn of the event loop ask Redis once, which costs as much."""
+        if (batch := self._batch) is not None and len(batch) < MOST_AT_ONCE:
+            future: asyncio.Future[StoredAnswer | Pointer | None] = asyncio.get_running_loop().create_future()
+            batch.append((name, future))
+            return await future
+        self._batch = batch = []
+        values: list[StoredAnswer | Pointer | None] = []
+        try:
+            await asyncio.sleep(0)
+            self._close_batch(batch)
+            names = [name, *(other for other, _ in batch)]
+            values = await self._ask(lambda: self._get_many(names)) or [None] * len(names)
+        finally:
+            self._close_batch(batch)
+            for (_, future), value in zip_longest(batch, values[1 : len(batch) + 1]):
+                if not future.done():
+                    future.set_result(value)
+        return values[0]
+
+    def _close_batch(self, batch: Batch) -> None:
+        """Nobody joins it any more."""
+        if self._batch is batch:
+            self._batch = None
+
+    async def _get_many(self, names: list[bytes]) -> list[StoredAnswer | Pointer | None]:
+        found = zip(names, await self._redis.mget(names), strict=True)
+        return [None if data is None else self._unpacked(name, _raw(data)) for name, data in found]
+
+    def _unpacked(self, name: bytes, data: bytes) -> StoredAnswer | Pointer | None:
+        """What the bytes mean; looked up where they are the same as the last time, as mostly they are."""
+        known = self._known.get(name)
+        if known is not None and known[0] == data:
+            return known[1]
+        try:
+            value = unpack(data)
+        except ValueError:  # one that is damaged is no reason to do without the others
+            self.faults += 1
+            return None
+        self._known.put(name, (data, value), 2 * len(data) + OVERHEAD_BYTES)
+        return value
 
     async def _get(self, name: bytes) -> StoredAnswer | Pointer | None:
         data = await self._redis.get(name)
