@@ -31,6 +31,7 @@ class Caching:
         self.cache: Cache | None = None
         self._tasks: TaskGroup | None = None
         self._life = anyio.CancelScope()
+        self._has_siblings = False
 
     def bind(self, route: Route) -> None:
         """Have a route answer from the cache, or not, as its settings say."""
@@ -42,6 +43,12 @@ class Caching:
         rules = CacheRules(settings.name, (settings.cache_control or "").encode("ascii"))
         cached: RouteCache[Route] = RouteCache(rules, cache, forward)
         route.handler, route.at_once = cached.answer, cached.at_once
+
+    def tell_siblings(self) -> None:
+        """Other processes keep answers of the same URLs: remember what changes until somebody takes it to them."""
+        self._has_siblings = True
+        if self.cache is not None:
+            self.cache.take_changes()
 
     @property
     def is_kept_here(self) -> bool:
@@ -70,6 +77,8 @@ class Caching:
     def _begin(self) -> Cache:
         self._life = anyio.CancelScope()
         self.cache = cache = Cache(self._settings, make_store(self._settings))
+        if self._has_siblings:
+            cache.take_changes()
         if self._tasks is not None:
             self._tasks.start_soon(self._live, cache)
         return cache

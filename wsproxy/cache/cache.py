@@ -35,7 +35,7 @@ CODED_PART: Final = 8
 """Compressed copies of answers may take an eighth more."""
 
 
-MOST_TOLD: Final = 10_000
+MOST_TOLD: Final = 2000
 """Changes that other processes may learn of late; of more the oldest are not told."""
 
 

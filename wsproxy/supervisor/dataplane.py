@@ -61,6 +61,7 @@ class DataPlane(Application):
         self.states: tuple[GroupState, ...] = ()
         self.given: dict[str, list[socket.socket]] = {}
         super().__init__(share_config(config, share), sticky_secret=sticky_secret)
+        self.caching.tell_siblings()
 
     def make_group(self, settings: GroupSettings) -> FollowingGroup:
         """A group that the parent's words are followed in."""
