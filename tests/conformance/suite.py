@@ -16,6 +16,7 @@ from tests.conformance import (
     chunked_bodies,
     connections,
     framing,
+    gateway,
     hop_by_hop,
     interim,
     reuse,
@@ -37,6 +38,7 @@ CASES: Final[tuple[Case, ...]] = (
     *answers.CASES,
     *upstreams.CASES,
     *reuse.CASES,
+    *gateway.CASES,
 )
 
 AT_A_TIME: Final = 24

@@ -25,7 +25,7 @@ USUAL_REQUESTS = [
     b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-Continue\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade,keep-alive\r\nHTTP2-Settings: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade,keep-alive\r\nHTTP2-Settings: x\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 1\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n",
@@ -135,7 +135,7 @@ def test_over_a_limit() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX_Y: 1\r\n\r\n",
         b"HTTP/1.1 204 No Content\r\nServer: x\r\n\r\n",
         b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
-        b"HTTP/1.1 426 Upgrade\r\nUpgrade: websocket\r\nProxy-Authenticate: x\r\nTE: x\r\nHTTP2-Settings: x\r\n\r\n",
+        b"HTTP/1.1 407 Proxy\r\nProxy-Authenticate: x\r\nTE: x\r\nHTTP2-Settings: x\r\n\r\n",
     ],
 )
 def test_usual_responses_need_no_judge(raw: bytes, method: bytes) -> None:

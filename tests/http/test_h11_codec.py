@@ -529,6 +529,8 @@ def test_announced_trailers() -> None:
         (b"OPTIONS", b"5", 5, b"4"),
         (b"TRACE", b"01", 1, b"0"),
         (b"TRACE", b"0", 0, b"0"),
+        (b"OPTIONS", b"9" * 30, 10**18 - 1, b"9" * 17 + b"8"),
+        (b"OPTIONS", b"0" * 5000 + b"3", 3, b"2"),
         (b"GET", b"5", None, b"5"),
         (b"GET", b"many", None, b"many"),
     ],
@@ -539,6 +541,21 @@ def test_max_forwards(method: bytes, value: bytes, hops: int | None, forwarded: 
     assert head.fields == b"Host: a\r\nMax-Forwards: " + forwarded + b"\r\n"
 
 
-@pytest.mark.parametrize("lines", [(b"-1",), (b"",), (b"1", b"1"), (b"1, 1",), (b"1" * 19,), (b"x",)])
+@pytest.mark.parametrize("lines", [(b"-1",), (b"",), (b"1", b"1"), (b"1, 1",), (b"+1",), (b"x",)])
 def test_max_forwards_refused(lines: tuple[bytes, ...]) -> None:
     assert refusal(*(b"Max-Forwards: " + each for each in lines), line=b"OPTIONS * HTTP/1.1") == 400
+
+
+@pytest.mark.parametrize(
+    ("status", "upgrade", "passes"),
+    [
+        (b"426", b"websocket", True),
+        (b"426", b"HTTP/3.0, WebSocket", True),
+        (b"426", b"TLS/1.0", False),
+        (b"200", b"websocket", False),
+    ],
+)
+def test_a_426_says_what_to_upgrade_to(status: bytes, upgrade: bytes, passes: bool) -> None:
+    raw = b"HTTP/1.1 %b X\r\nConnection: Upgrade\r\nUpgrade: %b\r\nContent-Length: 0\r\n\r\n" % (status, upgrade)
+    lines = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if passes else b""
+    assert judge_response(raw, b"GET").fields == b"Content-Length: 0\r\n" + lines

@@ -185,6 +185,10 @@ ANSWERS = {
     "401": b"HTTP/1.1 401 Unauthorized\r\nDate: D\r\nWWW-Authenticate: Basic\r\nContent-Length: 6\r\n\r\nwho?\r\n",
     "403": b"HTTP/1.1 403 Forbidden\r\nDate: D\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nno!",
     "426": b"HTTP/1.1 426 Upgrade Required\r\nDate: D\r\nSec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n",
+    "426 with upgrade": (
+        b"HTTP/1.1 426 Upgrade Required\r\nDate: D\r\nSec-WebSocket-Version: 13\r\nContent-Length: 0\r\n"
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    ),
     "200": b"HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 4\r\n\r\npage",
 }
 

@@ -14,9 +14,10 @@ from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.admin.messages import Answer, RefusalError, Request, Upgrade
 from wsproxy.http.chunked import ChunkedDecoder
-from wsproxy.http.codec import UPGRADE_LINES, read_request_head
+from wsproxy.http.codec import read_request_head
 from wsproxy.http.messages import (
     CHUNKED,
+    UPGRADE_LINES,
     HeadLimits,
     MalformedBodyError,
     MalformedRequestError,

@@ -336,7 +336,10 @@ class Worker:
     async def _pass_interim(
         self, response: ResponseHead, connection: UpstreamConnection, exchange: Exchange, upload: Upload | None
     ) -> ResponseHead:
-        """Forward interim responses to clients that know them, and return the final one or the 101."""
+        """Forward interim responses to clients that know them, and return the final one or the 101.
+
+        A 100 that nobody has asked for too: RFC 9110 section 15.2 lets a proxy keep back only one it asked for itself.
+        """
         head = exchange.head
         passed = 0
         while response.status < 200 and response.status != 101:
@@ -344,11 +347,10 @@ class Worker:
             if passed > INTERIM_LIMIT:
                 raise MalformedResponseError("too many interim answers")
             wanted = head.minor_version > 0
-            if response.status == 100:
-                wanted = wanted and upload is not None and head.expect_continue and not upload.continued
-                if upload is not None:
-                    upload.continued = upload.continued or wanted
-                    upload.permit()
+            if response.status == 100 and upload is not None:
+                wanted = wanted and not upload.continued  # we may have said it in the server's place
+                upload.continued = upload.continued or wanted
+                upload.permit()
             if wanted:
                 exchange.committed = True
                 await connection.send(exchange, encode_response(response, False, False, 1))

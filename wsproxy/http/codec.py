@@ -14,6 +14,7 @@ from wsproxy.http.h11_codec import check_request_line, judge_request, judge_resp
 from wsproxy.http.lines import has_broken_line_end
 from wsproxy.http.messages import (
     CHUNKED,
+    UPGRADE_LINES,
     HeadLimits,
     MalformedRequestError,
     MalformedResponseError,
@@ -28,7 +29,6 @@ EMPTY_LINES: Final = 4
 """Empty lines skipped before a request line (RFC 9112 section 2.2 asks for one at least; old clients add a CRLF)."""
 REQUEST_LINE_REST: Final = 64
 """Bytes a request line may have besides its target: every registered method, two spaces and the version fit in."""
-UPGRADE_LINES: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 _starts_as_request: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]").match
 _without_host: Final = remover((b"host",))

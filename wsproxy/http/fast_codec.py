@@ -46,8 +46,8 @@ _HOST, _CONNECTION, _CONTENT_LENGTH, _TRANSFER_ENCODING, _UPGRADE, _CLAIM, _EXPE
 _response_decisions: Final = re.compile(
     rb"\r\n(?=[CcDdHhKkPpTtUu])(?:" + _LENGTH + rb"|(?i:connection): ((?i:keep-alive|close))"
     rb"|" + _CODING + rb"|(?i:keep-alive): ([^\r]++)"
-    rb"|((?i:upgrade|te|proxy-(?:connection|authenticate|authorization)|http2-settings): [^\r]++)"
-    rb"|((?i:connection|content-length|transfer-encoding|trailer): [^\r]++)"
+    rb"|((?i:te|proxy-(?:connection|authenticate|authorization)|http2-settings): [^\r]++)"
+    rb"|((?i:connection|content-length|transfer-encoding|trailer|upgrade): [^\r]++)"
     rb"|((?i:date)): [^\r]++"
     rb")(?=\r)"
 ).finditer

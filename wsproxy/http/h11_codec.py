@@ -19,6 +19,7 @@ from wsproxy.http.last_hop import max_forwards
 from wsproxy.http.messages import (
     CHUNKED,
     UNTIL_CLOSE,
+    UPGRADE_LINES,
     HeadLimits,
     MalformedRequestError,
     MalformedResponseError,
@@ -107,11 +108,14 @@ def judge_response(raw_head: bytes, method: bytes) -> ResponseHead:
     upgrade = b""
     if status == 101 and minor_version == 1 and b"upgrade" in nominated:  # RFC 9110 section 7.8, RFC 6455 section 4.1
         upgrade = b", ".join(value.lower() for name, value in items if name.lower() == b"upgrade")
+    fields = _forwarded_response_fields(items, nominated, has_length=status != 204 and status >= 200)
+    if status == 426 and b"websocket" in _options(items, b"upgrade"):
+        fields += UPGRADE_LINES  # hop-by-hop, but a 426 has to have it (RFC 9110 section 15.5.22), and we speak it too
     return ResponseHead(
         status=status,
         reason=match[3] or b"",
         minor_version=minor_version,
-        fields=_forwarded_response_fields(items, nominated, has_length=status != 204 and status >= 200),
+        fields=fields,
         length=length,
         keep_alive=is_framed and _is_persistent(nominated, minor_version),
         keep_alive_timeout_s=keep_alive_timeout(b",".join(v for name, v in items if name.lower() == b"keep-alive")),

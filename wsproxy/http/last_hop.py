@@ -14,7 +14,10 @@ from wsproxy.http.messages import MalformedRequestError, RequestHead
 METHODS: Final = frozenset({b"OPTIONS", b"TRACE"})
 """The methods that Max-Forwards is defined for."""
 
-_count: Final = re.compile(rb"[0-9]{1,18}").fullmatch  # 18 digits overflow nobody's int64
+MOST: Final = 10**18 - 1
+"""The largest count that is understood, and what a larger one is taken for: 18 digits overflow nobody's int64."""
+
+_count: Final = re.compile(rb"0*([0-9]*)").fullmatch
 _secret_line: Final = re.compile(rb"(?im)^(?:authorization|cookie|proxy-authorization): [^\r]*\r\n")
 
 
@@ -25,9 +28,11 @@ def max_forwards(items: Iterable[tuple[bytes, bytes]], method: bytes) -> int | N
     values = [value for name, value in items if name.lower() == b"max-forwards"]
     if not values:
         return None
-    if len(values) > 1 or not _count(values[0]):
+    count = _count(values[0])
+    if len(values) > 1 or count is None or not values[0]:
         raise MalformedRequestError(400, "illegal Max-Forwards")
-    return int(values[0])
+    digits = count[1] or b"0"
+    return int(digits) if len(digits) <= len(str(MOST)) else MOST
 
 
 def last_hop_answer(head: RequestHead, close: bool, fields: bytes = b"") -> bytes:

@@ -17,6 +17,8 @@ CHUNKED: Final = -1
 """`length` of a body in chunked transfer coding."""
 UNTIL_CLOSE: Final = -2
 """`length` of a response body that ends with the connection (RFC 9112 section 6.3, rule 8)."""
+UPGRADE_LINES: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+"""The upgrade as it is asked for, granted and advertised."""
 
 
 # A pattern that begins with a line's end is searched for with memchr: 0.4 us where `(?m)^` takes 1.7.
