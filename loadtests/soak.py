@@ -154,6 +154,7 @@ class Trouble:
         self._kinds = [kind for kind in options.kinds if kind != "kill" or options.processes > 1]
         self._every_s = options.every
         self.done: list[str] = []
+        self.every_kind = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -164,6 +165,8 @@ class Trouble:
             await getattr(self, f"_{kind}")()
             self.done.append(kind)
             turn += 1
+            if turn == len(self._kinds):
+                self.every_kind.set()
 
     async def _reload(self) -> None:
         self._proxy.write(random.randint(1, 9))
@@ -223,6 +226,9 @@ async def _load(proxy: Proxy, options: argparse.Namespace) -> int:
     await asyncio.sleep(options.seconds * FIRST_LOOK)
     looks = [_look(proxy)]
     await asyncio.wait([troubling], timeout=options.seconds * (1 - 2 * FIRST_LOOK))
+    until_all = asyncio.create_task(trouble.every_kind.wait())  # on a busy machine each takes longer
+    await asyncio.wait([troubling, until_all], timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+    until_all.cancel()
     failed = troubling.exception() if troubling.done() else None
     troubling.cancel()
     looks.append(_look(proxy))

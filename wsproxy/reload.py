@@ -127,8 +127,7 @@ class Reload:
         """Carry out what was prepared."""
         for line in self.plan.lines():
             self._app.say("reload: %s", line)
-        if self._new.processes != self._app.config.processes:
-            self._app.warn("'processes' is another number: that takes a restart, or an upgrade (SIGUSR2)")
+        self._warn()
         retiring = await self._change_groups()
         self._change_routes()
         self._change_frontends(self._frontends)
@@ -139,6 +138,12 @@ class Reload:
         self._app.config = self._new
         self._app.use_log(self._new.log, self._access)
         self._app.administration.use(self._new.admin, self._admin_sockets)
+
+    def _warn(self) -> None:
+        """Say what only another process can take over."""
+        for key in ("processes", "takeover_socket"):
+            if getattr(self._new, key) != getattr(self._app.config, key):
+                self._app.warn("'%s' has changed: that takes a restart, or an upgrade (SIGUSR2)", key)
 
     async def _change_groups(self) -> list[RunningGroup]:
         """Start, change and replace groups; returns those that nobody needs any more."""

@@ -99,5 +99,29 @@ def test_what_is_not_plain_data_does_not_cross() -> None:
 
 
 def test_something_is_missing() -> None:
-    with pytest.raises(KeyError):
-        shaped(Snapshot, {"at": 1.0})
+    with pytest.raises(ValueError, match="shorter"):
+        shaped(Snapshot, [1.0])
+
+
+@dataclass(frozen=True)
+class Single:
+    """Has one field."""
+
+    what: tuple[int, str] | None = None
+
+
+@pytest.mark.parametrize("value", [Single(), Single((1, "a"))])
+def test_a_class_of_one_field(value: Single) -> None:
+    assert shaped(Single, plain(value)) == value
+
+
+@dataclass(frozen=True)
+class Ambiguous:
+    """Could be either."""
+
+    what: tuple[int, ...] | dict[str, int]
+
+
+def test_what_cannot_be_told_apart_does_not_cross() -> None:
+    with pytest.raises(TypeError, match="cannot be told"):
+        shaped(Ambiguous, [[1]])

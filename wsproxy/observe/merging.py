@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import Any, Final
 
 from wsproxy.observe.histogram import Durations
@@ -59,8 +60,7 @@ def _merged(name: str, one: Any, other: Any) -> Any:
     if isinstance(one, Durations):
         return one + other
     if is_dataclass(one) and not isinstance(one, type):
-        names = [each.name for each in fields(one)]
-        return replace(one, **{each: _merged(each, getattr(one, each), getattr(other, each)) for each in names})
+        return type(one)(*[_merged(each, getattr(one, each), getattr(other, each)) for each in _names(type(one))])
     if isinstance(one, Mapping):
         return {key: _merged(name, one.get(key), other.get(key)) for key in dict.fromkeys((*one, *other))}
     if isinstance(one, tuple):
@@ -72,6 +72,12 @@ def _merged(name: str, one: Any, other: Any) -> Any:
     if isinstance(one, bool | str) or name in OF_THE_FIRST:
         return one
     return max(one, other) if name in LONGEST else one + other
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    """Of its fields, in order."""
+    return tuple(each.name for each in fields(kind))
 
 
 def _merged_items(name: str, one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:
