@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -24,7 +26,7 @@ def example(name: str, **places: object) -> str:
     return text.replace("[frontend]", "[log]\naccess = off\n[frontend]", 1)
 
 
-async def ask(port: int, method: str, target: str, content: dict[str, str] | None = None) -> Message:
+async def ask(port: int, method: str, target: str, content: Mapping[str, str | int] | None = None) -> Message:
     """One request to the admin API."""
     body = b"" if content is None else json.dumps(content).encode()
     head = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -42,6 +44,7 @@ def test_there_are_examples_and_each_says_how_to_run_it() -> None:
     assert FILES
     for name in FILES:
         assert f"python -m wsproxy examples/{name}" in (EXAMPLES / name).read_text("utf-8"), name
+        assert f"]({name})" in (EXAMPLES / "README.md").read_text("utf-8"), name
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -56,29 +59,39 @@ def test_every_example_is_a_good_file(name: str) -> None:
 
 
 @in_loop
-async def test_three_servers_of_which_one_is_disabled_and_others_come_and_go(tmp_path: Path) -> None:
-    async with (
-        RawServer(ok(b"one")) as one,
-        RawServer(ok(b"two")) as two,
-        RawServer(ok(b"three")) as three,
-        RawServer(ok(b"four")) as four,
-    ):
+async def test_three_servers_of_which_one_is_disabled(tmp_path: Path) -> None:
+    async with RawServer(ok(b"one")) as one, RawServer(ok(b"two")) as two, RawServer(ok(b"three")) as three:
         admin = await refused_port()
-        text = example(
-            "three-servers.ini", p8080=0, p8081=admin, p9001=one.port, p9002=two.port, p9003=three.port
-        )
-        async with spawned(tmp_path, "", whole=text) as running:
+        places = {"p8080": 0, "p8081": admin, "p9001": one.port, "p9002": two.port, "p9003": three.port}
+        async with spawned(tmp_path, "", whole=example("three-servers.ini", **places)) as running:
             assert await served(running) == {b"one", b"two"}
             shown = json.loads((await ask(admin, "GET", "/backends")).body)["backends"]
             assert {each["name"]: each["state"] for each in shown}["spare"] == "disabled"
             assert (await ask(admin, "POST", "/backends/enable", {"backend": "spare"})).status == 200
             assert await served(running) == {b"one", b"two", b"three"}
-            added = await ask(admin, "POST", "/backends", {"url": f"http://127.0.0.1:{four.port}"})
-            assert added.status == 201
-            assert await served(running) == {b"one", b"two", b"three", b"four"}
-            gone = await ask(admin, "DELETE", "/backends", {"url": f"http://127.0.0.1:{one.port}"})
-            assert gone.status == 200
-            assert await served(running) == {b"two", b"three", b"four"}
+            assert (await ask(admin, "POST", "/backends/disable", {"backend": "spare"})).status == 200
+            assert await served(running) == {b"one", b"two"}
+
+
+@in_loop
+async def test_servers_come_and_go(tmp_path: Path) -> None:
+    async with RawServer(ok(b"one")) as one, RawServer(ok(b"two")) as two, RawServer(ok(b"three")) as three:
+        admin = await refused_port()
+        text = example("come-and-go.ini", p8080=0, p8081=admin, p9001=one.port, p9002=two.port)
+        added = {"url": f"http://127.0.0.1:{three.port}"}
+        gone = f"http://127.0.0.1:{one.port}"
+        async with spawned(tmp_path, "", whole=text) as running:
+            assert await served(running) == {b"one", b"two"}
+            assert (await ask(admin, "POST", "/backends", added)).status == 201
+            weighed = await ask(admin, "POST", "/backends/weight", {"backend": added["url"], "weight": 3})
+            assert weighed.status == 200
+            answers = Counter([(await fetch(running.port)).body for _ in range(10)])
+            assert answers == {b"one": 2, b"two": 2, b"three": 6}
+            assert (await ask(admin, "POST", "/backends/drain", {"backend": gone})).status == 200
+            assert await served(running) == {b"two", b"three"}
+            assert (await ask(admin, "DELETE", "/backends", {"url": gone})).status == 200
+            shown = json.loads((await ask(admin, "GET", "/backends")).body)["backends"]
+            assert [each["url"] for each in shown] == [f"http://127.0.0.1:{two.port}", added["url"]]
 
 
 @in_loop
