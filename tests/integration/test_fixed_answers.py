@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from tests.integration.harness import connect, fetch, get, in_loop, proxy, raw_request
@@ -49,6 +51,24 @@ async def test_redirect_needs_a_host_to_lead_to() -> None:
         assert (await raw_request(running.port, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
     async with proxy(redirect("https://new.example{path}")) as running:
         assert (await raw_request(running.port, b"GET / HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 302 ")
+
+
+@in_loop
+async def test_fixed_answers_are_compressed_as_others_are() -> None:
+    text = "a long text " * 200
+    route = f"[http]\nrespond = 200 {text}\ncompress = gzip\nadd_header = ETag: \"1\"\n"
+    async with proxy(route) as running, await connect(running.port) as client:
+        for method in (b"GET", b"HEAD"):
+            await client.send(get(b"/", b"Accept-Encoding: gzip").replace(b"GET", method, 1))
+            coded = await client.response(method)
+            assert (coded.field(b"content-encoding"), coded.field(b"etag")) == (b"gzip", b'W/"1"')
+            assert int(coded.field(b"content-length") or 0) < 100
+            if method == b"GET":
+                assert gzip.decompress(coded.body) == text.strip().encode()
+        await client.send(get())
+        plain = await client.response()
+        assert (plain.field(b"content-encoding"), plain.field(b"vary")) == (None, b"Accept-Encoding")
+        assert plain.body == text.strip().encode()
 
 
 @in_loop

@@ -15,9 +15,9 @@ from anyio import BrokenResourceError
 
 from wsproxy.config.model import FixedAnswer, Redirect, RouteSettings
 from wsproxy.errors import CLIENT_LEFT, Failure, Side
-from wsproxy.exchange import BodyError, Exchange
+from wsproxy.exchange import BodyError, Exchange, ResponseFilter
 from wsproxy.frontend.route import Handler, Route
-from wsproxy.http.codec import encode_response
+from wsproxy.http.codec import encode_response, with_line
 from wsproxy.http.messages import ResponseHead
 from wsproxy.http.variables import Escape, Variables, render_field, render_with
 from wsproxy.net.deadlines import Deadlines
@@ -59,7 +59,10 @@ def _answering(compose: Compose, deadlines: Deadlines) -> Handler:
         if body is not None and not body.complete:
             exchange.keep_alive = False
         head, text = composed
-        exchange.response = head = exchange.edited(head)
+        head = exchange.edited(head)
+        if exchange.filter is not None:
+            head, text = _filtered(exchange.filter, head, text)
+        exchange.response = head
         date = b"" if head.has_date else deadlines.date_line
         out = encode_response(head, False, not exchange.keep_alive, exchange.head.minor_version, date)
         if exchange.head.method != b"HEAD":
@@ -73,6 +76,18 @@ def _answering(compose: Compose, deadlines: Deadlines) -> Handler:
         exchange.answered_bytes = len(out)
 
     return answer
+
+
+def _filtered(through: ResponseFilter, head: ResponseHead, text: bytes) -> tuple[ResponseHead, bytes]:
+    """The answer as it comes out of a filter, with the length that it has then."""
+    shown = through.begin(head)
+    if shown is None:
+        raise RuntimeError("a filter that shows nothing has nothing to do here")
+    text = (through.feed(text) if text else b"") + through.end()
+    if shown.length < 0:
+        shown = with_line(shown, b"Content-Length: %d\r\n" % len(text))
+        shown.length = len(text)
+    return shown, text
 
 
 def _redirect(settings: Redirect) -> Compose:
