@@ -6,8 +6,12 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
-from tests.integration.harness import LOST, connect, eventually, fetch, get, in_loop, ok, proxied
+import pytest
+
+from tests.integration.harness import LOST, Proxy, connect, eventually, fetch, get, in_loop, ok, proxied, proxy
+from wsproxy.net.deadlines import NEVER
 from wsproxy.net.descriptors import raise_descriptor_limit
+from wsproxy.net.stream import Stream
 
 CROWD = 2000
 """Connections of the slowloris."""
@@ -87,6 +91,38 @@ async def test_a_client_that_reads_nothing_of_its_answer_is_ended() -> None:
             await eventually(lambda: running.sessions == 0)
             assert len(await client.rest()) < len(LARGE)
         await eventually(lambda: running.pool().in_flight == 0)
+
+
+@pytest.mark.parametrize("route", ["respond = 200 {path}", "redirect = https://{host}{path}", "respond = 404"])
+@in_loop
+async def test_a_client_that_asks_on_and_reads_no_answer_gets_no_more_of_them(route: str) -> None:
+    request = get(b"/" + b"x" * 2000) * 20
+    lines = "keepalive_requests = 1000000\nbody_timeout = 1h"
+    async with proxy(f"[http]\n{route}\n", lines) as running, await connect(running.port, ahead_bytes=1024) as client:
+        asked = asyncio.create_task(client.send(*[request] * 5_000))
+        await eventually(lambda: any(stream.write_paused for stream in streams_of(running)))
+        await eventually(lambda: all(not stream.transport.is_reading() for stream in streams_of(running)))
+        (stream,) = streams_of(running)
+        assert stream.unsent_bytes < 256 * 1024
+        assert not asked.done()
+        (session,) = running.application.frontends[0].sessions
+        assert session.deadline == NEVER, "it is the client's turn, for body_timeout and not for keepalive_timeout"
+        asked.cancel()
+        client.reset()
+        await eventually(lambda: running.sessions == 0)
+
+
+@in_loop
+async def test_a_client_that_never_reads_its_answers_is_ended() -> None:
+    lines = "keepalive_requests = 1000000\nbody_timeout = 200ms"
+    async with proxy("[http]\nrespond = 404\n", lines) as running, await connect(running.port, 1024) as client:
+        with pytest.raises(ConnectionError):
+            await client.send(*[get() * 100] * 100_000)
+        await eventually(lambda: running.sessions == 0)
+
+
+def streams_of(running: Proxy) -> list[Stream]:
+    return [session._stream for session in running.application.frontends[0].sessions]
 
 
 @in_loop

@@ -6,7 +6,6 @@ on. The usual hit never leaves `at_once`, which has no coroutine: a look-up, a c
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from copy import copy
@@ -313,16 +312,9 @@ def _without(fields: bytes, names: tuple[bytes, ...]) -> bytes:
 
 
 async def _taken(exchange: Exchange) -> None:
-    """Wait while the client has more to take than it should; one that takes nothing for too long is left."""
-    client = exchange.client
-    while client.write_paused and exchange.failure is None:
-        unsent_bytes = client.unsent_bytes
+    """Wait while the client has more to take than it should."""
+    if exchange.client.write_paused and exchange.failure is None:
         try:
-            async with asyncio.timeout(client.stall_timeout_s):
-                await client.drain()
-        except TimeoutError:
-            if client.unsent_bytes >= unsent_bytes:
-                client.abort()
-                exchange.failure = CLIENT_LEFT
+            await exchange.client.drain_or_abort()
         except BrokenResourceError:
             exchange.failure = CLIENT_LEFT

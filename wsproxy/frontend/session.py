@@ -95,6 +95,8 @@ class ClientSession:
         try:
             while True:
                 head: RequestHead | None = None
+                if stream.write_paused:  # whoever asks on and on and reads no answer gets no more of them
+                    await stream.drain_or_abort()
                 try:
                     self.deadline = deadlines.base + (keepalive_s if self._requests else header_s)
                     if not stream.buffer:

@@ -235,6 +235,19 @@ class Stream(asyncio.Protocol, ByteStream):
         if self.closed:
             raise BrokenResourceError
 
+    async def drain_or_abort(self) -> None:
+        """As `drain`, without a deadline of one's own: a peer that takes nothing for `stall_timeout_s` is dropped."""
+        while self.write_paused and not self.closed:
+            unsent_bytes = self.unsent_bytes
+            try:
+                async with asyncio.timeout(self.stall_timeout_s):
+                    await self.drain()
+            except TimeoutError:
+                if self.unsent_bytes >= unsent_bytes:
+                    self.abort()
+        if self.closed:
+            raise BrokenResourceError
+
     async def send(self, item: bytes) -> None:
         """Write `item` and wait while the write buffer is full (anyio's interface)."""
         self.write(item)
