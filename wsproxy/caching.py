@@ -6,6 +6,7 @@ Builds objects and holds no logic about what is kept.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -73,6 +74,12 @@ class Caching:
             self._begin()
         else:
             self.cache.use(settings)
+
+    def settle(self, routes: Iterable[Route]) -> None:
+        """All routes are bound: where none is left that uses it, let the cache go, with all that it has in memory."""
+        if self.cache is not None and not any(route.settings.cache for route in routes):
+            self._life.cancel()
+            self.cache = None
 
     def _begin(self) -> Cache:
         self._life = anyio.CancelScope()

@@ -40,6 +40,10 @@ class Guards:
         overload = self.overload if self.overload.is_on else None
         route.gate = None if limits is None and overload is None else Gate(limits, overload)
 
+    def settle(self) -> None:
+        """Every route is guarded: leave what none of them counts on any more."""
+        self._gates.settle(route.settings for route in self.every_route)
+
     async def run(self) -> None:
         """Watch the load and the shared counts until cancelled."""
         async with anyio.create_task_group() as tasks:

@@ -181,6 +181,8 @@ class Reload:
                 app.caching.bind(route)
             app.guards.guard(route)
             app.routes[settings.name] = route
+        app.guards.settle()
+        app.caching.settle(app.routes.values())
         for route in before.values():
             self._let_go(route)
 

@@ -73,10 +73,24 @@ async def test_reloads_keep_what_is_kept() -> None:
         await reload(served, "max_size = 10m\nobey_clients = no\n", "cache_control = public, max-age=7\n")
         assert (await served.fetch()).field(b"age") == b"0"
         assert (await served.fetch(b"/2")).field(b"cache-control") == b"public, max-age=7"
-        await reload(served, "max_size = 64k\nmax_entry_size = 64k\n", cache="no")
-        assert (await served.fetch()).field(b"age") is None
         await reload(served, "max_size = 64k\nmax_entry_size = 64k\n")
         assert (await served.fetch(b"/2")).field(b"age") is not None
+
+
+@in_loop
+async def test_a_cache_that_no_route_uses_any_more_keeps_nothing() -> None:
+    async with site() as served:
+        await served.fetch()
+        before = served.cache
+        await reload(served, "", cache="no")
+        assert served.proxy is not None
+        assert served.proxy.application.caching.cache is None
+        assert (await served.fetch()).field(b"age") is None
+        await reload(served, "")
+        assert served.cache is not before
+        assert served.cache.store.entries == 0, "what has changed meanwhile would not have been noticed"
+        for age in (None, b"0"):
+            assert (await served.fetch()).field(b"age") == age
 
 
 async def reload(served: Site, lines: str, route: str = "", cache: str = "yes") -> None:

@@ -5,6 +5,7 @@ Knows the settings of routes; decides nothing about a request.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -23,6 +24,7 @@ class Gates:
 
     def __init__(self) -> None:
         self._stores: dict[str, SharedBuckets] = {}
+        self._lives: dict[str, anyio.CancelScope] = {}
         self._tasks: TaskGroup | None = None
 
     def gate(self, settings: RouteSettings, old: RouteGate | None = None) -> RouteGate | None:
@@ -41,13 +43,24 @@ class Gates:
         store = self._stores.get(url)
         if store is None:
             store = self._stores[url] = SharedBuckets(url)
+            self._lives[url] = anyio.CancelScope()
             if self._tasks is not None:
-                self._tasks.start_soon(store.run)
+                self._tasks.start_soon(self._live, store, self._lives[url])
         return store
+
+    def settle(self, routes: Iterable[RouteSettings]) -> None:
+        """All routes have their gates: leave the Redis servers that no limit counts on any more."""
+        for url in self._stores.keys() - {settings.rate_limit.redis_url for settings in routes}:
+            del self._stores[url]
+            self._lives.pop(url).cancel()
 
     async def run(self) -> None:
         """Serve who asks until cancelled."""
         async with anyio.create_task_group() as self._tasks:
-            for store in self._stores.values():
-                self._tasks.start_soon(store.run)
+            for url, store in self._stores.items():
+                self._tasks.start_soon(self._live, store, self._lives[url])
             await anyio.sleep_forever()
+
+    async def _live(self, store: SharedBuckets, life: anyio.CancelScope) -> None:
+        with life:
+            await store.run()
