@@ -6,6 +6,7 @@ long as the other end is there: a parent that is gone, even by SIGKILL, leaves n
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import select
@@ -14,7 +15,6 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -48,6 +48,9 @@ ORPHAN_S: Final = 1.0
 
 LAST_WORDS_S: Final = 2.0
 """Beyond that, for the last lines of the logs."""
+
+ENOUGH: Final = 2
+"""Words to stop that are kept: what is said thrice means no more."""
 
 _logger = logging.getLogger("wsproxy.process")
 
@@ -109,21 +112,16 @@ class StopOrders:
     """When to stop, as the parent says: a second time means at once."""
 
     def __init__(self) -> None:
-        self._send, self._receive = anyio.create_memory_object_stream[None](8)
+        self._said: asyncio.Queue[None] = asyncio.Queue()
 
     def stop(self) -> None:
         """It is time to."""
-        with suppress(anyio.WouldBlock):  # it has been said often enough
-            self._send.send_nowait(None)
+        if self._said.qsize() < ENOUGH:
+            self._said.put_nowait(None)
 
     async def wait(self, reloads: bool = False) -> None:  # noqa: ARG002
         """Return at the next `stop`."""
-        await self._receive.receive()
-
-    def close(self) -> None:
-        """Nobody waits any more."""
-        self._send.close()
-        self._receive.close()
+        await self._said.get()
 
 
 class DataPlaneProcess:
@@ -172,6 +170,11 @@ class DataPlaneProcess:
             return await self._actions[kind](body, sockets)
         except ControlError as error:
             return {"status": error.status, "error": str(error)}
+        except (RefusedError, asyncio.CancelledError):
+            raise
+        except Exception as error:  # a bug in an answer must not end whom this process serves
+            _logger.exception("internal error in '%s'", kind)
+            raise RefusedError(f"internal error: {error!r}") from None
 
     @property
     def app(self) -> DataPlane:
@@ -193,12 +196,12 @@ class DataPlaneProcess:
         if body["version"] != wsproxy.__version__:
             raise RefusedError(f"it would run version {wsproxy.__version__}: upgrade the whole proxy (SIGUSR2)")
         share = Share(body["index"], body["count"])
-        config = shaped(Source, body["source"]).load()
-        set_up_logging(config.log.level, config.log.format)
         try:
+            config = shaped(Source, body["source"]).load()
+            set_up_logging(config.log.level, config.log.format)
             turn = AcceptTurns(share.count, self._turns).of(share.index)
             self._app = DataPlane(config, share, bytes.fromhex(body["secret"]), turn)
-        except (TlsError, ErrorPageError, OSError) as error:
+        except (ConfigError, TlsError, ErrorPageError, OSError) as error:
             raise RefusedError(str(error)) from None
         self._app.given = _by_name(body["listeners"], sockets)
         self._app.states = shaped(tuple[GroupState, ...], body["states"])
@@ -207,7 +210,6 @@ class DataPlaneProcess:
 
     async def _serve(self, app: DataPlane, *, task_status: TaskStatus[list[str]]) -> None:
         await app.serve(app.bind(), self._orders, task_status)
-        self._orders.close()
         self._tasks.cancel_scope.cancel()
 
     async def _stop(self, body: Body, _: list[socket.socket]) -> Body:
