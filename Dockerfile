@@ -3,13 +3,15 @@
 
 FROM python:3.12-slim AS build
 WORKDIR /source
+# What some keys of the file need: a shared cache and limit, br and zstd, servers from DNS and Kubernetes. May be empty.
+ARG EXTRAS=redis,compression,discovery,kubernetes
 # The base image's pip fills the environment from outside and stays behind; so do the sources that wheels carry along.
 RUN python3 -m venv --without-pip /opt/wsproxy
 COPY pyproject.toml setup.cfg README.md ./
 COPY wsproxy wsproxy
-RUN python3 -m pip --python /opt/wsproxy/bin/python3 install --no-cache-dir --no-compile . \
+RUN python3 -m pip --python /opt/wsproxy/bin/python3 install --no-cache-dir --no-compile ".${EXTRAS:+[$EXTRAS]}" \
  && find /opt/wsproxy -name '*.pyx' -delete -o -name '*.px[di]' -delete -o -name '*.pyi' -delete \
-    -o -name '*.c' -delete -o -name '_testbase.py' -delete \
+    -o -name '*.c' -delete -o -name '_testbase.py' -delete -o -path '*/zstandard/_cffi.*' -delete \
  && /opt/wsproxy/bin/python3 -m compileall -q --invalidation-mode unchecked-hash /opt/wsproxy/lib
 COPY docker/container.py /opt/wsproxy/
 

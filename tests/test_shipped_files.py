@@ -20,7 +20,7 @@ def read(text: str) -> Config:
     return load(text, "shipped.ini", {}, str(ROOT))
 
 
-@pytest.mark.parametrize("name", ["proxy.ini", "docker/compose.ini"])
+@pytest.mark.parametrize("name", ["proxy.ini", "docker/compose.ini", "docker/shared.ini", "docker/front.ini"])
 def test_a_shipped_file_loads(name: str) -> None:
     assert read((ROOT / name).read_text("utf-8")).routes
 
