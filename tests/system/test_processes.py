@@ -34,6 +34,15 @@ class Processes:
         pid = self.running.process.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
+    async def kill(self, victim: int) -> None:
+        """Kill a process and wait until the parent knows."""
+        count = len(self._deaths())
+        os.kill(victim, signal.SIGKILL)
+        await eventually(lambda: len(self._deaths()) > count)
+
+    def _deaths(self) -> list[str]:
+        return [line for line in self.running.log if "has ended (SIGKILL), starts again in" in line]
+
     async def all_serve(self, count: int = 2) -> list[int]:
         """The children, once there are so many and each has said that it serves."""
         with anyio.fail_after(20):
@@ -115,6 +124,7 @@ async def test_a_process_that_is_killed_takes_only_its_own_with_it(tmp_path: Pat
         assert 2 <= kept <= 4
         for _ in range(4):
             assert (await fetch(running.port)).status == 200
+        await eventually(lambda: any("process 1 has ended (SIGKILL)" in line for line in running.running.log))
         after = await running.all_serve()
         assert other in after
         assert victim not in after
@@ -148,7 +158,7 @@ async def test_an_operators_word_holds_in_every_process(tmp_path: Path) -> None:
         answer = (await running.tell("/backends/disable", name)).json()
         assert answer["backend"]["state"] == "disabled"
         assert {(await fetch(running.port)).status for _ in range(6)} == {503}
-        os.kill(running.children[0], signal.SIGKILL)
+        await running.kill(running.children[0])
         await running.all_serve()
         assert {(await fetch(running.port)).status for _ in range(6)} == {503}  # whoever came since knows it too
         await running.tell("/backends/enable", name)
@@ -202,7 +212,7 @@ async def test_a_reload_reaches_all_processes_or_none(tmp_path: Path) -> None:
         path.write_text(before.replace(f":{one.port}", f":{two.port}"))
         assert (await running.tell("/reload")).json()["done"]
         assert {(await fetch(running.port)).body for _ in range(4)} == {b"two"}
-        os.kill(running.children[0], signal.SIGKILL)
+        await running.kill(running.children[0])
         await running.all_serve()
         assert {(await fetch(running.port)).body for _ in range(4)} == {b"two"}
 
