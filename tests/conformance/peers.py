@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.conformance.bench import Lane
+from tests.programs import program
 
 START_LIMIT_S: Final = 30.0
 """What a start with hundreds of listeners may take on a busy machine."""
@@ -140,9 +140,7 @@ def _command(peer: str, lanes: Sequence[Lane], directory: Path) -> list[str]:
     path.write_text(whole.format(dir=directory, lanes=text))
     if peer == "wsproxy":
         return [sys.executable, "-m", "wsproxy", str(path)]
-    program = shutil.which(peer, path=os.environ.get("PATH", "") + ":/usr/sbin")
-    assert program is not None, f"{peer} is not installed"
-    return [program, "-p", str(directory), "-c", str(path)] if peer == "nginx" else [program, "-f", str(path)]
+    return [program(peer), *(["-p", str(directory), "-c"] if peer == "nginx" else ["-f"]), str(path)]
 
 
 async def _accepts(lane: Lane) -> bool:

@@ -6,7 +6,6 @@ CONFORMANCE_PEER=nginx (or haproxy) plays the cases through that proxy instead, 
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.conformance_ws.bench import Bench, Upstream
 from tests.conformance_ws.echoes import Echoes
 from tests.conformance_ws.known import KNOWN
 from tests.conformance_ws.peers import Ports, Running, running
+from tests.programs import program
 
 PEER = os.environ.get("CONFORMANCE_PEER", "wsproxy")
 
@@ -48,8 +48,8 @@ def ports(upstream: Upstream, echoes: Echoes) -> Iterator[Ports]:
 
 @pytest.fixture(scope="package")
 def shared(upstream: Upstream, ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    if PEER != "wsproxy" and shutil.which(PEER) is None:
-        pytest.skip(f"the package {PEER} brings it")
+    if PEER != "wsproxy":
+        program(PEER)
     with running(PEER, tmp_path_factory.mktemp(PEER), ports) as proxy:
         yield Bench(proxy, upstream)
         assert proxy.process.poll() is None, f"the proxy died on the way: {proxy.log[-50:]}"

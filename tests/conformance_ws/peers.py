@@ -9,7 +9,6 @@ import contextlib
 import os
 import queue
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conformance_ws.wire import wait_until
+from tests.programs import program
 
 START_LIMIT_S = 20.0
 
@@ -185,9 +185,9 @@ def _command(name: str, directory: Path, ports: Ports, port: int) -> list[str]:
         case "wsproxy":
             return [sys.executable, "-m", "wsproxy", str(path)]
         case "nginx":
-            return [shutil.which("nginx") or "nginx", "-p", str(directory), "-c", str(path)]
+            return [program("nginx"), "-p", str(directory), "-c", str(path)]
         case _:
-            return [shutil.which("haproxy") or "haproxy", "-db", "-f", str(path)]
+            return [program("haproxy"), "-db", "-f", str(path)]
 
 
 @contextlib.contextmanager

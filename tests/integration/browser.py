@@ -10,7 +10,6 @@ import base64
 import json
 import os
 import re
-import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator
@@ -18,8 +17,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
-import pytest
 from websockets.asyncio.client import ClientConnection, connect
+
+from tests.programs import program
 
 START_LIMIT_S = 30.0
 PATIENCE_S = 15.0
@@ -33,12 +33,7 @@ FLAGS = (
 
 def find_chromium() -> str:
     """Its path; skips the test where there is none, which CI does not allow."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI has to have a chromium (Debian's package has that name)")
-        pytest.skip("no chromium: install the package `chromium`")
-    return found
+    return program("chromium", "chromium-browser", "google-chrome")
 
 
 class Page:

@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import html
 import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,6 +33,7 @@ from tests.integration.harness import (
 )
 from tests.integration.sites import connect_tls, site
 from tests.integration.sites import frontend as tls_frontend
+from tests.programs import program
 from wsproxy.app import Application
 from wsproxy.config.build import load
 
@@ -513,7 +513,7 @@ async def test_memory_stays_flat(files: Path) -> None:
     async with serving(files) as running:
         before = peak_bytes()
         process = await asyncio.create_subprocess_exec(
-            *("curl", "-s", "-o", "/dev/null", "-w", "%{size_download}", f"http://127.0.0.1:{running.port}/huge.bin"),
+            *(program("curl"), "-s", "-o", "/dev/null", "-w", "%{size_download}", f"http://127.0.0.1:{running.port}/huge.bin"),
             stdout=subprocess.PIPE,
         )
         out, _ = await process.communicate()
@@ -539,14 +539,13 @@ async def test_old_client_gets_the_whole_and_the_end(files: Path) -> None:
         ).digest()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is missing (apt-get install curl)")
 @in_loop
 async def test_interrupted_download_goes_on_with_curl(files: Path, tmp_path: Path) -> None:
     half = tmp_path / "half"
     half.write_bytes((files / "big.bin").read_bytes()[:100_000])
     async with serving(files) as running:
         process = await asyncio.create_subprocess_exec(
-            *("curl", "-sS", "-C", "-", "-o", str(half), f"http://127.0.0.1:{running.port}/big.bin")
+            *(program("curl"), "-sS", "-C", "-", "-o", str(half), f"http://127.0.0.1:{running.port}/big.bin")
         )
         assert await process.wait() == 0
     assert half.read_bytes() == (files / "big.bin").read_bytes()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import anyio
-import pytest
 
 from tests.integration.harness import refused_port
+from tests.programs import program
 
 
 class RedisServer:
@@ -53,10 +52,7 @@ class RedisServer:
 @asynccontextmanager
 async def redis_server() -> AsyncIterator[RedisServer]:
     """One that runs inside the block."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("needs redis-server (apt-get install redis-server)")
-    server = RedisServer(program, await refused_port())
+    server = RedisServer(program("redis-server"), await refused_port())
     await server.start()
     try:
         yield server

@@ -8,14 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
+from tests.programs import program
 from wsproxy.config.model import FrontendSettings
 
 CONTRIB = Path(__file__).resolve().parents[2] / "contrib"
 UNIT = (CONTRIB / "wsproxy.service").read_text("utf-8")
-
-needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="apt-get install systemd")
 
 
 def unit_for_here(directory: Path) -> Path:
@@ -26,16 +23,16 @@ def unit_for_here(directory: Path) -> Path:
     return unit
 
 
-@needs_systemd
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
-    command = ["systemd-analyze", "verify", "--man=no", str(unit_for_here(tmp_path)), str(tmp_path / "wsproxy.socket")]
+    units = [str(unit_for_here(tmp_path)), str(tmp_path / "wsproxy.socket")]
+    command = [program("systemd-analyze", package="systemd"), "verify", "--man=no", *units]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert not [line for line in done.stderr.splitlines() if "wsproxy" in line], done.stderr
 
 
-@needs_systemd
 def test_systemd_finds_the_service_well_protected(tmp_path: Path) -> None:
-    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit_for_here(tmp_path))]
+    systemd_analyze = program("systemd-analyze", package="systemd")
+    command = [systemd_analyze, "security", "--offline=true", "--threshold=20", str(unit_for_here(tmp_path))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, done.stdout
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import anyio
 import pytest
 
 from tests.integration.harness import RawServer, in_loop, ok
+from tests.programs import program
 from tests.system.harness import Spawned, spawned
 from wsproxy.cli import main
 
@@ -112,8 +112,7 @@ def test_every_command_is_run_or_says_why_not() -> None:
 
 @in_loop
 async def test_every_call_of_the_manual_is_answered(tmp_path: Path) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("no curl: install the package `curl`")
+    program("curl")
     async with shipped(tmp_path) as (_, ports):
         for document, command in ALL:
             if is_run(command):
@@ -146,8 +145,8 @@ async def test_the_reload_of_the_manual_reloads(tmp_path: Path) -> None:
 
 @in_loop
 async def test_the_certificate_that_the_manual_makes_is_one(tmp_path: Path) -> None:
-    if shutil.which("openssl") is None or shutil.which("curl") is None:
-        pytest.skip("no openssl or no curl: install the packages of these names")
+    program("openssl")
+    program("curl")
     (make,) = [command for _, command in ALL if command.startswith("openssl ")]
     (ask,) = [command for _, command in ALL if command.startswith("curl --cacert")]
     code, out = await shell(make, tmp_path)
