@@ -43,6 +43,7 @@ class Page:
         self._socket = socket
         self._session = session
         self._number = 0
+        self._loaded: set[str] = set()
         self.problems: list[str] = []
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -51,15 +52,21 @@ class Page:
         command = {"id": self._number, "method": method, "params": params, "sessionId": self._session}
         await self._socket.send(json.dumps(command))
         while True:
-            message = json.loads(await self._socket.recv())
-            self._note(message)
+            message = await self._next()
             if message.get("id") == self._number:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]
                 return result
 
+    async def _next(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(await self._socket.recv())
+        self._note(message)
+        return message
+
     def _note(self, message: dict[str, Any]) -> None:
         params = message.get("params", {})
+        if message.get("method") == "Page.lifecycleEvent" and params["name"] == "load":
+            self._loaded.add(params["loaderId"])
         if message.get("method") == "Runtime.exceptionThrown":
             self.problems.append(params["exceptionDetails"].get("exception", {}).get("description", "exception"))
         elif message.get("method") == "Log.entryAdded" and params["entry"]["level"] == "error":
@@ -78,9 +85,11 @@ class Page:
                 await anyio.sleep(0.1)
 
     async def open(self, url: str) -> None:
-        """Go there."""
-        await self.call("Page.navigate", url=url)
-        await self.until("document.readyState === 'complete'")
+        """Go there, and wait until that very document has loaded: scripts may still run in the one before."""
+        loader = (await self.call("Page.navigate", url=url))["loaderId"]
+        with anyio.fail_after(PATIENCE_S):
+            while loader not in self._loaded:
+                await self._next()
 
     async def click(self, script: str) -> None:
         """Click the element that a script finds."""
@@ -149,6 +158,7 @@ async def _tab(socket: ClientConnection) -> Page:
     page = Page(socket, attached["sessionId"])
     for domain in ("Page", "Runtime", "Log"):
         await page.call(f"{domain}.enable")
+    await page.call("Page.setLifecycleEventsEnabled", enabled=True)
     return page
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -226,16 +229,14 @@ async def test_the_access_log_changes_its_file_its_form_and_whether_it_is(tmp_pa
             assert second.read_text() == '/2\n{"target":"/4"}\n{"target":"/5"}\n'
 
 
-def test_an_admin_port_that_is_taken_is_told_with_its_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    import socket
-
-    from wsproxy.cli import main
-
+def test_an_admin_port_that_is_taken_is_told_with_its_line(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
         path = tmp_path / "proxy.ini"
         path.write_text(HEAD.replace("[admin]\nport = 0", f"[admin]\nport = {port}") + http_route(9))
-        assert main([os.fspath(path)]) == 2
-    assert f"{path}:7:8: cannot listen on 127.0.0.1:{port}" in capfd.readouterr().err
+        command = [sys.executable, "-m", "wsproxy", os.fspath(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert f"{path}:7:8: cannot listen on 127.0.0.1:{port}" in done.stderr
