@@ -40,8 +40,10 @@ def close(code: int | None = None, reason: bytes = b"", masked: bool = False) ->
 
 
 def xor(payload: bytes, mask: bytes) -> bytes:
-    """Mask or unmask a short payload."""
-    return bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+    """Mask or unmask a payload, as one large number."""
+    length = len(payload)
+    key = (mask * (length // 4 + 1))[:length]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")).to_bytes(length, "big")
 
 
 def handshake(*lines: bytes, target: bytes = b"/ws") -> bytes:

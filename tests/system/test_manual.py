@@ -34,6 +34,7 @@ NOT_HERE = {
     ".venv/bin/pip install": "it downloads",
     ".venv/bin/python -m wsproxy": "runs until it is stopped: every test of this package does that",
     "kill -HUP PID": "run below, with the process's number",
+    "kill -USR2 PID": "test_takeover does that",
     "openssl ": "run below, with the file it is for",
     "curl --cacert": "run below, with the file it is for",
     ".venv/bin/python -m pytest": "this is it",
