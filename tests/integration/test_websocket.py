@@ -228,10 +228,11 @@ BAD_HANDSHAKES = {
     "no key": (handshake().replace(b"Sec-WebSocket-Key", b"X-Key"), b"400"),
     "a short key": (handshake().replace(b"Key: dGhl", b"Key: "), b"400"),
     "a key twice": (handshake(b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="), b"400"),
-    # what can be no handshake is an ordinary request, for which there is no route here
-    "POST": (handshake().replace(b"GET", b"POST"), b"404"),
-    "HTTP/1.0": (handshake().replace(b"HTTP/1.1", b"HTTP/1.0"), b"404"),
-    "a body": (handshake(b"Content-Length: 1") + b"x", b"404"),
+    # what can be no handshake is an ordinary request, for which there is no route here but one for WebSockets
+    "POST": (handshake().replace(b"GET", b"POST"), b"426"),
+    "HTTP/1.0": (handshake().replace(b"HTTP/1.1", b"HTTP/1.0"), b"426"),
+    "a body": (handshake(b"Content-Length: 1") + b"x", b"426"),
+    "no upgrade": (get(), b"426"),
 }
 
 

@@ -161,8 +161,8 @@ class Frontend:
     def route(self, head: RequestHead) -> Route:
         """The route of a request.
 
-        Raises MalformedRequestError: 404 when there is none, 405 when there is one for other methods, or what a
-        handshake lacks; HttpsRequiredError.
+        Raises MalformedRequestError: 404 when there is none, 405 when there is one for other methods, 426 when there is
+        one for WebSockets, or what a handshake lacks; HttpsRequiredError.
         """
         path = normal_path(head.target)
         if head.upgrade:
@@ -181,6 +181,8 @@ class Frontend:
             allowed = b", ".join(self.http_routes.methods(head.authority, path, head.fields))
             if allowed:
                 raise MalformedRequestError(405, "no route for this method", b"Allow: %b\r\n" % allowed)
+            if self.websocket_routes.match(head.method, head.authority, path, head.fields) is not None:
+                raise MalformedRequestError(426, "only WebSockets are served here")
             raise MalformedRequestError(404, "no route for this request")
         return route
 
