@@ -92,7 +92,8 @@ class ApplicationControl:
     async def remove_backend(self, group: str | None, url: str) -> Leaving:
         """Let a server go."""
         running, backend = self._find(group, url)
-        leaving = Leaving(backend_figures(running, backend), backend.pool.in_flight, backend.leases)
+        figures = backend_figures(running, backend)
+        leaving = Leaving(figures, backend.pool.in_flight, figures.websockets)
         await running.server_gone(backend.name, "removed by an operator")
         return leaving
 

@@ -145,6 +145,8 @@ def test_it_shows_what_happens_and_does_what_is_clicked() -> None:
             await page.until("document.querySelectorAll('#session-table tbody tr').length === 1")
             await anyio.sleep(8 if SCREENSHOTS else 0)
             await shoot(page, "light")
+            parts = "[...document.querySelectorAll('main > section')].filter(part => part.offsetParent && part.id)"
+            assert await page.run(f"{parts}.map(part => part.id)") == ["charts"], "what is not there is not shown"
 
             row = row_of("shop-1")
             assert await page.run(f"{row}.cells[0].innerText") == "up"

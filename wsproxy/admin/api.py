@@ -5,6 +5,7 @@ Knows the control and the endpoint table; who may ask has been decided.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, Final
@@ -18,7 +19,7 @@ from wsproxy.admin.messages import Answer, RefusalError, Request
 from wsproxy.admin.openapi import document
 from wsproxy.config.values import DURATION
 from wsproxy.observe.metrics import render
-from wsproxy.observe.snapshot import BackendFigures, Snapshot
+from wsproxy.observe.snapshot import BackendFigures, Snapshot, TcpFigures
 from wsproxy.ws.control import POLICY
 
 USUAL_LIMIT: Final = 1000
@@ -194,7 +195,8 @@ def status_of(snapshot: Snapshot) -> dict[str, Any]:
         ],
         "process_deaths": snapshot.process_deaths,
         "trouble": snapshot.trouble,
-        "discovery": {group.name: asdict(group.found) for group in snapshot.groups if group.found is not None},
+        "tcp": tcp_of(snapshot),
+        "discovery": discovery_of(snapshot),
         "scaling": {group.name: round(group.load, 1) for group in snapshot.groups if group.load is not None},
     }
 
@@ -202,6 +204,30 @@ def status_of(snapshot: Snapshot) -> dict[str, Any]:
 def servers_of(snapshot: Snapshot) -> list[dict[str, Any]]:
     """The servers that the proxy has started itself, with what they use."""
     return [{"group": group.name, **asdict(server)} for group in snapshot.groups for server in group.servers]
+
+
+def discovery_of(snapshot: Snapshot) -> dict[str, Any]:
+    """By group, where its servers are found and what came of it."""
+    return {group.name: asdict(group.found) for group in snapshot.groups if group.found is not None}
+
+
+def tcp_of(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """The `[tcp:NAME]` listeners, all of their backends together."""
+    return [_tcp(section) for section in snapshot.tcp]
+
+
+def _tcp(section: TcpFigures) -> dict[str, Any]:
+    ended: Counter[str] = Counter()
+    for (_, result), count in section.ended.items():
+        ended[result] += count
+    return {
+        "name": section.name,
+        "group": section.group,
+        "open": sum(section.open.values()),
+        "ended": dict(ended),
+        "client_bytes": sum(section.client_bytes.values()),
+        "upstream_bytes": sum(section.upstream_bytes.values()),
+    }
 
 
 def backend_of(backend: BackendFigures) -> dict[str, Any]:
@@ -216,6 +242,7 @@ def backend_of(backend: BackendFigures) -> dict[str, Any]:
         "state": backend.state,
         "weight": backend.weight,
         "websockets": backend.websockets,
+        "tcp_connections": backend.tcp_connections,
         "workers": pool.workers,
         "idle_workers": pool.idle,
         "max_workers": pool.max_workers,

@@ -68,6 +68,7 @@ BACKEND: Final = full(
         "state": {"type": "string", "enum": list(get_args(BackendState))},
         "weight": _COUNT,
         "websockets": _COUNT,
+        "tcp_connections": _COUNT,
         "workers": _COUNT,
         "idle_workers": _COUNT,
         "max_workers": _COUNT,
@@ -136,6 +137,17 @@ FOUND: Final = full(
     {"source": {"type": "string"}, "servers": _COUNT, "at": {"type": "number"}, "errors": _COUNT},
 )
 
+TCP: Final = full(
+    {
+        "name": {"type": "string"},
+        "group": {"type": "string"},
+        "open": _COUNT,
+        "ended": {"type": "object", "additionalProperties": _COUNT},
+        "client_bytes": _COUNT,
+        "upstream_bytes": _COUNT,
+    }
+)
+
 STATUS: Final = full(
     {
         "total_backends": _COUNT,
@@ -152,6 +164,7 @@ STATUS: Final = full(
         "processes": listed(full({"pid": _COUNT, "uptime_s": _SECONDS, "memory_bytes": _COUNT})),
         "process_deaths": _COUNT,
         "trouble": {"type": "string"},
+        "tcp": listed(TCP),
         "discovery": {"type": "object", "additionalProperties": FOUND},
         "scaling": {"type": "object", "additionalProperties": {"type": "number"}},
     }

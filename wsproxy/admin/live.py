@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import anyio
 
-from wsproxy.admin.api import backend_of, servers_of
+from wsproxy.admin.api import backend_of, discovery_of, servers_of, tcp_of
 from wsproxy.admin.control import Control
 from wsproxy.admin.messages import Channel
 from wsproxy.observe.histogram import BOUNDS_S
@@ -74,6 +74,10 @@ def figures_of(snapshot: Snapshot) -> dict[str, Any]:
         "routes": [_route(route) for route in snapshot.routes],
         "backends": [backend_of(backend) for backend in snapshot.backends()],
         "servers": servers_of(snapshot),
+        "discovery": discovery_of(snapshot),
+        "tcp": tcp_of(snapshot),
+        "cache": None if snapshot.cache is None else asdict(snapshot.cache),
+        "trouble": snapshot.trouble,
         "waiting": sum(group.waiting for group in snapshot.groups),
         "processes": [
             {

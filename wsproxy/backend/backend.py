@@ -21,7 +21,8 @@ from wsproxy.net.deadlines import Deadlines
 class Backend:
     """One upstream server.
 
-    position: its place in the configuration. leases: long-lived relays that hold a connection to it outside the pool.
+    position: its place in the configuration. leases: long-lived relays that hold a connection to it outside the pool;
+    tcp_connections: those among them that are no WebSockets.
     weight: its share beside the others', in parts. guard: what its requests say of it. was_chosen: at the last look it
     might be. warming_since: loop time when it came (back), until it has its whole share.
     up: the last verdict of its health checks. enabled: the file, or an operator, lets it have work. leaving: its relays
@@ -40,6 +41,7 @@ class Backend:
         self.weight = parts_of(settings.weight)
         self.position = position
         self.leases = 0
+        self.tcp_connections = 0
         self.up = True
         self.enabled = settings.enabled
         self.leaving = False

@@ -149,12 +149,14 @@ class TcpFrontend:
             relay = TcpRelay(stream, upstream, self.tcp.idle_timeout_s, self._deadlines)
             self.relays[relay] = backend
             backend.acquire_lease()
+            backend.tcp_connections += 1
             try:
                 if self.tcp.send_proxy is not None:
                     upstream.try_write(proxy_header(self.tcp.send_proxy, stream.peer_endpoint, stream.own_endpoint))
                 await relay.run()
             finally:
                 del self.relays[relay]
+                backend.tcp_connections -= 1
                 backend.release_lease()
             name, result = backend.name, relay.ending or "cut"
             client_bytes, upstream_bytes = relay.client.received_bytes, relay.upstream.received_bytes

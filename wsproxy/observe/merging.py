@@ -17,7 +17,7 @@ from wsproxy.observe.snapshot import Snapshot
 GAUGES: Final = frozenset(
     {
         *("workers", "idle", "min_workers", "max_workers", "queue", "queue_size", "oldest_wait_s"),
-        *("parting", "websockets", "waiting", "connections", "max_connections"),
+        *("parting", "websockets", "tcp_connections", "waiting", "connections", "max_connections"),
         *("open", "entries", "buffered_bytes", "opening"),
         *("used_bytes", "max_bytes", "fetching"),
     }

@@ -151,6 +151,7 @@ class HealthFigures:
 class BackendFigures:
     """One backend. url: as a person would write it. websockets: the relays that hold a lease on it now.
 
+    tcp_connections: those of `[tcp:NAME]` listeners now.
     ejections: how often it was taken out for failing requests. breaker_opened: how often its circuit breaker did.
     added: by an operator at run time, so not in the file.
     """
@@ -161,6 +162,7 @@ class BackendFigures:
     state: BackendState = "up"
     weight: int = 1
     websockets: int = 0
+    tcp_connections: int = 0
     ejections: int = 0
     breaker_opened: int = 0
     added: bool = False
@@ -168,9 +170,14 @@ class BackendFigures:
     health: HealthFigures = HealthFigures()
 
     @property
+    def leases(self) -> int:
+        """What holds a connection to it outside its pool."""
+        return self.websockets + self.tcp_connections
+
+    @property
     def current_connections(self) -> int:
-        """What keeps it busy now: requests that a worker carries, and WebSockets."""
-        return self.pool.workers - self.pool.idle + self.websockets
+        """What keeps it busy now: requests that a worker carries, WebSockets and connections over TCP."""
+        return self.pool.workers - self.pool.idle + self.leases
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class ControlPlane(Application):
             for backend in each.backends:
                 load = loads.get(backend.name, BackendLoad(0, 0))
                 exchanges = load.exchanges + backend.pool.exchanges
-                loads[backend.name] = BackendLoad(exchanges, load.leases + backend.websockets)
+                loads[backend.name] = BackendLoad(exchanges, load.leases + backend.leases)
         return loads
 
     async def _until_unused(self, group: str, backend: Backend) -> None:

@@ -3,16 +3,19 @@
 import { Charts, shown } from "/assets/charts.js";
 import { Feed, ask } from "/assets/feed.js";
 import { History } from "/assets/history.js";
+import { Parts } from "/assets/parts.js";
 import { TapDialog } from "/assets/tap.js";
 import { backendTable, sessionTable, words } from "/assets/tables.js";
 
 const SESSIONS_EVERY_MS = 2000;
+const CACHE_SPAN_S = 60;
 const MOST_SESSIONS = 200;
 
 const $ = (id) => document.getElementById(id);
 const feed = new Feed();
 const history = new History();
 const charts = new Charts($("charts"));
+const parts = new Parts($("main"), history);
 const tap = new TapDialog($("tap"));
 
 // Settings of the view, kept in this browser.
@@ -77,8 +80,20 @@ function tiles(figures) {
     ["CPU", cpu],
     ["Memory", words.bytes(sum(figures.processes, "memory_bytes"))],
     ["Event loop lag", shown.duration(lag_s), lag_s > 0.25],
+    ...cached(figures),
     ["Up for", words.time(figures.at - Math.min(...figures.processes.map((process) => process.started_at)))],
   ];
+}
+
+/** The share of requests that the cache has answered of late, where there is one. */
+function cached(figures) {
+  if (!figures.cache) return [];
+  const before = history.since(CACHE_SPAN_S, (one) => one.cache)?.item.results ?? {};
+  const counts = Object.entries(figures.cache.results).map(([result, count]) => [result, Math.max(count - (before[result] ?? 0), 0)]);
+  const sum = (wanted) => counts.reduce((total, [result, count]) => (wanted(result) ? total + count : total), 0);
+  const all = sum((result) => result !== "bypass");
+  const own = sum((result) => ["hit", "stale", "collapsed", "revalidated"].includes(result));
+  return [["From the cache", all ? `${((own / all) * 100).toFixed(0)} %` : "–"]];
 }
 
 function showTiles(figures) {
@@ -100,12 +115,13 @@ function showTiles(figures) {
 
 feed.addEventListener("figures", ({ detail: figures }) => {
   const off = !figures.monitoring;
-  notice(off ? "Monitoring is switched off (POST /switches)." : figures.phase === "running" ? "" : `The proxy is ${figures.phase}.`);
+  notice(off ? "Monitoring is switched off (POST /switches)." : whatIsWrong(figures));
   if (off) return;
   history.add(figures);
   $("version").textContent = figures.version;
   showTiles(figures);
   showBackends();
+  parts.show(figures);
   draw();
 });
 
@@ -156,6 +172,11 @@ $("logout").onclick = async () => {
 };
 
 // What an operator does.
+
+function whatIsWrong(figures) {
+  const phase = figures.phase === "running" ? "" : `The proxy is ${figures.phase}.`;
+  return [phase, figures.trouble].filter(Boolean).join(" ");
+}
 
 function notice(text) {
   $("notice").textContent = text;

@@ -81,6 +81,16 @@ export class History {
     return this.#frames.at(-2);
   }
 
+  /** The oldest of the last `span` seconds, before now, that has what `find` looks for: {at, item}; null if none has. */
+  since(span, find) {
+    const now = this.latest;
+    for (let i = this.#frames.findIndex((figures) => figures.at >= now.at - span); this.#frames[i] !== now; i += 1) {
+      const item = find(this.#frames[i]);
+      if (item) return { at: this.#frames[i].at, item };
+    }
+    return null;
+  }
+
   /** Points of the last span seconds: {at, values: Map(key -> rates and sums)}. */
   points(span, split) {
     const points = [];

@@ -1,4 +1,4 @@
-// The tables of backends and WebSockets, changed in place so that focus and selection stay where they are.
+// Tables, and those of backends and WebSockets: changed in place so that focus and selection stay where they are.
 // All text goes in as text: names and addresses are never read as HTML.
 
 const bytes = (size) => {
@@ -16,7 +16,7 @@ const time = (seconds) => {
 };
 
 /** One row for each item; `cells` fills them, `actions` names its buttons. */
-class Table {
+export class Table {
   #rows = new Map();
 
   constructor(table, key, cells, actions) {
@@ -50,7 +50,7 @@ class Table {
       cell.className = kind;
     }
     const last = row.cells[row.cells.length - 1];
-    last.className = "actions";
+    if (Object.keys(this.actions).length) last.className = "actions";
     for (const [name, action] of Object.entries(this.actions)) {
       const button = document.createElement("button");
       Object.assign(button, { type: "button", name, textContent: action.label });
