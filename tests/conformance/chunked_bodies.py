@@ -31,6 +31,9 @@ GOOD: Final = {
     "upper-case-hex": (b"A\r\n0123456789\r\n", b"0123456789"),
     "lower-case-hex": (b"a\r\n0123456789\r\n", b"0123456789"),
     "leading-zeros": (b"0005\r\nhello\r\n", b"hello"),
+    "sixteen-digits": (b"0000000000000005\r\nhello\r\n", b"hello"),
+    "zeros-and-letter": (b"0A\r\n0123456789\r\n", b"0123456789"),
+    "extension-2-kib": (b"5;" + b"a" * 2000 + b"\r\nhello\r\n", b"hello"),
     "extension": (b"5;a=b\r\nhello\r\n", b"hello"),
     "extension-without-value": (b"5;a\r\nhello\r\n", b"hello"),
     "extension-quoted": (b'5;a="b;c\\"d"\r\nhello\r\n', b"hello"),
@@ -63,6 +66,12 @@ BAD: Final = {
     "extension-nul": b"5;a=\x00\r\nhello\r\n",
     "extension-control": b"5;a=\x01\r\nhello\r\n",
     "extension-open-quote": b'5;a="\r\nhello\r\n',
+    "extension-crlf-in-quotes": b'5;a="\r\n"\r\nhello\r\n',
+    "extension-crlf-behind-lf": b"5;a\n\r\nhello\r\n",
+    "extension-lf-in-value": b"5;a=b\nc\r\nhello\r\n",
+    "size-minus-zero": b"-0\r\nhello\r\n",
+    "size-0x0": b"0x0\r\nhello\r\n",
+    "size-full-width": b"\xef\xbc\x95\r\nhello\r\n",
 }
 LAST: Final = {
     "two-zeros": b"00\r\n\r\n",
@@ -81,9 +90,21 @@ BAD_TRAILERS: Final = {
     "bare-lf": b"0\r\nX: y\nZ: z\r\n\r\n",
     "folded": b"0\r\nX: y\r\n z\r\n\r\n",
     "nul": b"0\r\nX: \x00\r\n\r\n",
+    "control": b"0\r\nX: a\x01\r\n\r\n",
+    "bare-cr": b"0\r\nX: a\rb\r\n\r\n",
+    "request": b"0\r\nGET /x HTTP/1.1\r\nHost: a.test\r\n\r\n",
+    "none-and-no-end": b"0\r\n",
     "flood": b"0\r\n" + b"X: y\r\n" * 30000 + b"\r\n",
 }
-FORBIDDEN_TRAILERS: Final = ("Content-Length: 3", "Transfer-Encoding: chunked", "Host: evil.test")
+FORBIDDEN_TRAILERS: Final = (
+    "Content-Length: 3",
+    "Transfer-Encoding: chunked",
+    "Host: evil.test",
+    "Authorization: Basic eA==",
+    "Cookie: a=b",
+    "Connection: close",
+    "X-Forwarded-For: 1.2.3.4",
+)
 
 
 def _body(name: str, data: bytes, body: bytes = b"hello") -> Case:

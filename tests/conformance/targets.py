@@ -83,6 +83,9 @@ BAD_HOSTS: Final = {
     "angle": "<a.test>",
     "scheme": "http://a.test",
     "two-ports": "a.test:80:81",
+    "port-70000": "a.test:70000",
+    "port-alone": ":80",
+    "port-minus": "a.test:-1",
 }
 GOOD_HOSTS: Final = {
     "port": "a.test:8080",
