@@ -10,7 +10,7 @@ import random
 import secrets
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -235,7 +235,7 @@ class Application:
                         self.start_frontend(frontend, sockets)
                     self.say("listening on %s", ", ".join(addresses))
                     self.ready = True
-                    self.manager.ready(self._status)
+                    self.manager.ready(self._status, self._listening_sockets)
                     task_status.started(addresses)
                     if self.handover is not None:
                         self._services.start_soon(self.handover.run)
@@ -268,7 +268,7 @@ class Application:
                     change = Reload(self, await read_aside(self._read))
                     await self.carry_out(change)
             finally:
-                self.manager.ready(self._status)
+                self.manager.ready(self._status, self._listening_sockets)
             return change.plan
 
     async def carry_out(self, change: Reload) -> None:
@@ -295,7 +295,7 @@ class Application:
             raise BindError(failures)
         for frontend, sockets in zip(self.listeners, bound, strict=True):
             frontend.sockets = sockets
-        self._inherited.close()
+        self.manager.forget(self._inherited.close())
         self.point_redirects()
         return bound
 
@@ -340,6 +340,10 @@ class Application:
     def warn(self, message: str, *arguments: object) -> None:
         """The same for what somebody should look into."""
         _logger.warning(message, *arguments)
+
+    @property
+    def _listening_sockets(self) -> Iterator[socket.socket]:
+        return (each for frontend in self.listeners for each in frontend.sockets if each.fileno() >= 0)
 
     @property
     def _status(self) -> str:

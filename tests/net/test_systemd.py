@@ -185,3 +185,36 @@ def test_what_is_meant_for_another_process_or_is_no_listener_is_left_alone() -> 
     assert len(said.of("WARNING")) == 2
     for descriptor in (reading, writing, 200, 201):
         os.close(descriptor)
+
+
+def test_a_manager_that_would_keeps_the_listeners_over_a_restart(manager: Manager, tmp_path: Path) -> None:
+    told = service(tmp_path, FDSTORE="2")
+    first, second = listener(), listener()
+    told.ready("", [first])
+    data, descriptors, _, _ = socket.recv_fds(manager.socket, 4096, 4)
+    name = f"stored-127.0.0.1.{port_of(first)}"
+    assert data.decode().split("\n") == ["FDSTORE=1", f"FDNAME={name}"]
+    (kept,) = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+    assert kept.getsockname() == first.getsockname()
+    assert manager.heard()["READY"] == "1"
+    first.close()
+    with socket.create_connection(kept.getsockname()) as client:  # nobody serves now, and nobody is refused
+        told.ready("", [second])
+        assert manager.heard() == {"FDSTOREREMOVE": "1", "FDNAME": name}
+        assert manager.heard()["FDSTORE"] == "1"
+        assert manager.heard()["READY"] == "1"
+        kept.accept()[0].close()
+        assert client.recv(1) == b""
+    kept.close()
+    second.close()
+
+
+def test_what_was_kept_in_vain_is_let_go(manager: Manager, tmp_path: Path) -> None:
+    service(tmp_path, FDSTORE="2").forget(["web", "stored-127.0.0.1.80"])
+    assert manager.heard() == {"FDSTOREREMOVE": "1", "FDNAME": "stored-127.0.0.1.80"}
+
+
+def test_one_that_keeps_nothing_is_sent_no_sockets(manager: Manager, tmp_path: Path) -> None:
+    with listener() as listening:
+        service(tmp_path).ready("", [listening])
+    assert manager.heard() == {"READY": "1", "STATUS": ""}

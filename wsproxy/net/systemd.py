@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final
@@ -20,8 +20,11 @@ import anyio
 FIRST_DESCRIPTOR: Final = 3
 """Where inherited sockets begin: behind standard input, output and error (sd_listen_fds(3))."""
 
+STORED: Final = "stored-"
+"""How the names of sockets begin that the service manager keeps: no frontend is called so."""
+
 _VARIABLES: Final = (
-    *("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"),
+    *("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"),
     *("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"),
 )
 _EVERY_ADDRESS: Final = frozenset({"", "*", "0.0.0.0", "::"})
@@ -32,28 +35,52 @@ _logger = logging.getLogger("wsproxy")
 class ServiceManager:
     """Tells the service manager how we are. watchdog_s: how often it wants to hear so, None if never.
 
-    for_successor: the variables of the process that is to take our place.
+    for_successor: the variables of the process that is to take our place. keeps: how many of our sockets it would hold
+    over a restart, so that clients wait in their backlog meanwhile (FileDescriptorStoreMax=, systemd from 254 on).
     """
 
-    def __init__(self, address: str = "", watchdog_s: float | None = None) -> None:
+    def __init__(self, address: str = "", watchdog_s: float | None = None, keeps: int = 0) -> None:
         self.for_successor = {name: value for name, value in (("NOTIFY_SOCKET", address),) if value}
         if watchdog_s is not None:
             self.for_successor["WATCHDOG_USEC"] = str(round(watchdog_s * 1e6))
+        if keeps:
+            self.for_successor["FDSTORE"] = str(keeps)
+        self._keeps = keeps
+        self._kept: set[str] = set()
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self.watchdog_s = watchdog_s
 
     @classmethod
     def from_environment(cls, environment: MutableMapping[str, str]) -> ServiceManager:
         """As the variables say, which are taken out: no child of ours is to speak in our name."""
-        told = {name: environment.pop(name, "") for name in _VARIABLES[:3]}
+        told = {name: environment.pop(name, "") for name in _VARIABLES[:4]}
         period = told["WATCHDOG_USEC"]
         is_meant = told["WATCHDOG_PID"] in ("", str(os.getpid()))
         watchdog_s = int(period) / 1e6 if is_meant and period.isdecimal() and int(period) else None
-        return cls(told["NOTIFY_SOCKET"], watchdog_s)
+        keeps = int(told["FDSTORE"]) if told["FDSTORE"].isdecimal() else 0
+        return cls(told["NOTIFY_SOCKET"], watchdog_s, keeps)
 
-    def ready(self, status: str) -> None:
-        """Started, or done with a reload."""
+    def ready(self, status: str, listening: Iterable[socket.socket] = ()) -> None:
+        """Started, or done with a reload; these are the sockets that clients come in on now."""
+        if self._keeps:
+            self._have_kept({_stored_name(each): each for each in listening})
         self._send("READY=1", f"STATUS={status}")
+
+    def _have_kept(self, listening: Mapping[str, socket.socket]) -> None:
+        """A restart finds them among the inherited ones, by their address; those that are ours no more are let go."""
+        names = list(listening)[: self._keeps]
+        for name in self._kept.difference(names):
+            self._send("FDSTOREREMOVE=1", f"FDNAME={name}")
+        for name in names:
+            if name not in self._kept:
+                self._send("FDSTORE=1", f"FDNAME={name}", sockets=[listening[name]])
+        self._kept = set(names)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Sockets of these names were kept for us in vain."""
+        for name in names:
+            if name.startswith(STORED):
+                self._send("FDSTOREREMOVE=1", f"FDNAME={name}")
 
     def reloading(self) -> None:
         """A reload begins; `ready` ends it. The time is what the manager tells this one from an older one by."""
@@ -75,14 +102,15 @@ class ServiceManager:
             self._send("WATCHDOG=1")
             await anyio.sleep(self.watchdog_s / 2)
 
-    def _send(self, *assignments: str) -> None:
+    def _send(self, *assignments: str, sockets: Sequence[socket.socket] = ()) -> None:
         if not self._address:
             return
         lines = (line.replace("\n", " ") for line in assignments)
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
                 out.setblocking(False)
-                out.sendto("\n".join(lines).encode(), self._address)
+                out.connect(self._address)
+                socket.send_fds(out, ["\n".join(lines).encode()], [each.fileno() for each in sockets])
         except OSError as error:  # nobody is served worse for it
             _logger.warning("the service manager cannot be told %s: %s", assignments[0], error.strerror or error)
 
@@ -98,7 +126,7 @@ class InheritedSockets:
         cls, environment: MutableMapping[str, str], first: int = FIRST_DESCRIPTOR
     ) -> InheritedSockets:
         """Those that the variables give to this process, as listeners for TCP. The variables are taken out."""
-        told = {name: environment.pop(name, "") for name in _VARIABLES[3:]}
+        told = {name: environment.pop(name, "") for name in _VARIABLES[4:]}
         if told["LISTEN_PID"] != str(os.getpid()) or not told["LISTEN_FDS"].isdecimal():
             return cls()
         names = told["LISTEN_FDNAMES"].split(":")
@@ -121,13 +149,15 @@ class InheritedSockets:
         self._sockets = [item for item in self._sockets if item not in chosen]
         return [taken for _, taken in chosen]
 
-    def close(self) -> None:
-        """Close what nobody has taken: clients would wait in its backlog for ever."""
+    def close(self) -> list[str]:
+        """Close what nobody has taken, as clients would wait in its backlog for ever; return the names."""
+        names = [name for name, _ in self._sockets]
         for name, unused in self._sockets:
             shown = name or "without a name"
             _logger.warning("no frontend for the inherited socket %s at %s: closed", shown, _where(unused))
             unused.close()
         self._sockets = []
+        return names
 
 
 def _listener(descriptor: int) -> socket.socket | None:
@@ -155,6 +185,11 @@ def is_bound(listening: socket.socket, host: str, port: int) -> bool:
     if host == "localhost":
         return ip_address(own_host).is_loopback
     return bool(own_host == host)
+
+
+def _stored_name(listening: socket.socket) -> str:
+    """What the service manager calls it, where a colon cannot stand (sd_pid_notify_with_fds(3))."""
+    return STORED + _where(listening).replace(":", ".")
 
 
 def _where(listening: socket.socket) -> str:

@@ -86,12 +86,13 @@ class HandedSockets(InheritedSockets):
                 return self._by_name.pop(each)
         return []
 
-    def close(self) -> None:
-        """Close those that no section wants: the predecessor serves who waits there."""
+    def close(self) -> list[str]:
+        """Close those that no section wants: the predecessor serves who waits there. None was kept for us."""
         for sockets in self._by_name.values():
             for unused in sockets:
                 unused.close()
         self._by_name = {}
+        return []
 
 
 class Predecessor:
