@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import ANSWER, ROUTE, Client, UpstreamDialer, make_server, run, settle, sweep, until
+from wsproxy.backend import pool as pool_module
 from wsproxy.backend.pool import WorkerPool
 from wsproxy.backend.queue import BoundedQueue
 from wsproxy.backend.worker import Worker
@@ -20,6 +21,7 @@ from wsproxy.config.model import Address, ServerSettings
 from wsproxy.errors import INTERNAL, QUEUE_TIMEOUT, STOPPING
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
+from wsproxy.protection import pool_size
 
 
 class Pool:
@@ -177,12 +179,15 @@ async def test_a_head_that_waits_grows_the_pool_without_another_arrival() -> Non
 
 @in_loop
 async def test_a_head_that_is_served_soon_grows_nothing() -> None:
-    async with running(always=ANSWER, max_workers=3, buffer_size=10) as it:
-        clients = [Client() for _ in range(3)]
-        it.offer(*clients)
-        await until(lambda: all(done(client) for client in clients))
-        await until(lambda: it.pool._grow_timer is None)  # it looks once, at an empty queue
-        assert it.pool.grown == 0
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (pool_module, pool_size):  # 5 ms are soon over on a busy machine
+            patch.setattr(module, "HEAD_WAIT_S", 0.3)
+        async with running(always=ANSWER, max_workers=3, buffer_size=10) as it:
+            clients = [Client() for _ in range(3)]
+            it.offer(*clients)
+            await until(lambda: all(done(client) for client in clients))
+            await until(lambda: it.pool._grow_timer is None)  # it looks once, at an empty queue
+            assert it.pool.grown == 0
 
 
 @in_loop

@@ -38,7 +38,7 @@ async def test_two_proxies_share_what_is_kept() -> None:
 @in_loop
 async def test_a_redis_that_hangs_costs_a_hit_and_no_time() -> None:
     async with redis_server() as redis:
-        lines = f"store = redis\nredis_url = {redis.url}\nredis_timeout = 100ms\n"
+        lines = f"store = redis\nredis_url = {redis.url}\nredis_timeout = 400ms\n"
         async with site(lines) as served:
             await served.fetch()
             await eventually(lambda: not served.cache.store._pending)  # type: ignore[attr-defined]
@@ -46,7 +46,7 @@ async def test_a_redis_that_hangs_costs_a_hit_and_no_time() -> None:
             began = monotonic()
             for _ in range(10):
                 assert (await served.fetch()).body == b"fine"
-            assert monotonic() - began < 0.9  # the first of them waits for the deadline, and no other
+            assert monotonic() - began < 3  # the first of them waits for the deadline, and no other
             assert served.cache.store.faults >= 1
             assert len(served.seen) == 11
 

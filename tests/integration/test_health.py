@@ -71,7 +71,7 @@ async def test_with_every_server_down_the_answer_is_503_at_once_until_one_is_bac
         await eventually(lambda: healthy(running) == 0)
         started = asyncio.get_running_loop().time()
         assert (await fetch(running.port)).status == 503
-        assert asyncio.get_running_loop().time() - started < 1
+        assert asyncio.get_running_loop().time() - started < 3  # and not after the 5 s of `queue_timeout`
         await server.start()
         await eventually(lambda: healthy(running) == 1)
         assert (await fetch(running.port)).status == 200

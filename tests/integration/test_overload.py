@@ -85,7 +85,8 @@ class Load:
     async def saturate(self, for_s: float) -> float:
         """Keep every worker busy for so long, and no more: the most that can be served a second."""
         self.served_s = []
-        until = anyio.current_time() + for_s
+        started = anyio.current_time()
+        until = started + for_s
 
         async def again_and_again() -> None:
             while anyio.current_time() < until:
@@ -94,7 +95,7 @@ class Load:
         async with anyio.create_task_group() as tasks:
             for _ in range(WORKERS + 2):
                 tasks.start_soon(again_and_again)
-        return len(self.served_s) / for_s
+        return len(self.served_s) / (anyio.current_time() - started)
 
     async def close(self) -> None:
         for wire in self.idle:
@@ -106,12 +107,13 @@ async def test_twice_the_load_is_served_as_well_as_one_time_the_load() -> None:
     lines = f"max_workers = {WORKERS}\nbuffer_size = 10\nqueue_timeout = {QUEUE_TIMEOUT_S * 1000:.0f}ms"
     async with RawServer(slow) as server, proxy(http_route(server.port, lines=lines)) as running:
         load = Load(running)
-        best = await load.saturate(1.0)
+        before = await load.saturate(1.0)
         goodput = await load.offer(CAPACITY * 2, 3.0)
-        times = sorted(load.served_s)
+        times, refused = sorted(load.served_s), load.refused
+        after = await load.saturate(1.0)  # what this machine gives differs from second to second
         await load.close()
-        assert load.refused > 0
-        assert goodput >= 0.9 * best
+        assert refused > 0
+        assert goodput >= 0.9 * min(before, after)
         assert times[len(times) * 99 // 100] <= 2 * (QUEUE_TIMEOUT_S + SERVICE_S)
 
 

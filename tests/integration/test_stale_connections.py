@@ -47,12 +47,14 @@ def idle_for(seconds: float) -> Script:
     """A server that ends a connection which is idle for so long."""
 
     async def script(wire: Wire) -> None:
+        patience_s = None  # a connection is not idle before its first request
         while True:
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(patience_s):
                     head = await wire.until(b"\r\n\r\n")
             except TimeoutError:
                 return
+            patience_s = seconds
             if b"Content-Length" in head:
                 await wire.exactly(4)
             elif b"chunked" in head:
