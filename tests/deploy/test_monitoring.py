@@ -106,6 +106,8 @@ def test_what_pods_are_scaled_by_is_there() -> None:
     (values,) = documents(KUBERNETES / "components/autoscaling/adapter-values.yaml")
     for rule in values["rules"]["custom"]:
         check(rule["seriesQuery"])
+        check(rule["metricsQuery"].replace("<<.GroupBy>>", "pod").replace("<<.LabelMatchers>>", 'pod="wsproxy-1"'))
+        assert "wsproxy_build_info" in rule["seriesQuery"]  # which is there when nothing else is
         assert set(rule["resources"]["overrides"]) == {"namespace", "pod"}
 
 
