@@ -280,6 +280,4 @@ def _report(plan: Plan, done: bool) -> ReloadReport:
     def named(word: str) -> tuple[str, ...]:
         return tuple(f"{kind} {name}" for kind, changes in parts for name in getattr(changes, word))
 
-    sections = (("log", plan.log_changed), ("admin", plan.admin_changed), ("overload", plan.overload_changed))
-    others = [name for name, changed in sections if changed]
-    return ReloadReport(done, named("kept"), (*named("changed"), *others), named("added"), named("removed"))
+    return ReloadReport(done, named("kept"), (*named("changed"), *plan.sections), named("added"), named("removed"))

@@ -55,9 +55,10 @@ async def test_a_dry_run_says_what_a_reload_then_does(tmp_path: Path) -> None:
     async with RawServer(ok(b"first")) as first, RawServer(ok(b"second")) as second:
         path.write_text(HEAD + http_route(first.port))
         async with from_file(path) as caller:
-            path.write_text(HEAD + http_route(second.port))
+            path.write_text(HEAD + http_route(second.port) + "\n[cache]\nmax_size = 2m\n[overload]\nmax_lag = 5s\n")
             wanted = (await caller.post("/reload?dry_run=1")).json()
             assert not wanted["done"]
+            assert wanted["changed"][-2:] == ["overload", "cache"]
             assert wanted["added"] == [f"server of http 127.0.0.1:{second.port}"]
             assert wanted["removed"] == [f"server of http 127.0.0.1:{first.port}"]
             assert (await fetch(caller.proxy.port)).body == b"first"

@@ -74,11 +74,15 @@ def test_file_that_was_just_changed_is_not_kept(tmp_path: Path) -> None:
 
 def test_no_more_is_kept_than_allowed(tmp_path: Path) -> None:
     file = opened(tmp_path / "a", b"x" * OVERHEAD_BYTES)
-    files = RecentFiles(limit_bytes=6 * OVERHEAD_BYTES, clock=lambda: NOW)
+    files = RecentFiles(limit_bytes=6 * OVERHEAD_BYTES + 60, clock=lambda: NOW)
     for number in range(10):
         kept(files, file, b"/%d" % number)
         kept(files, file, b"/%d" % number)  # once more is not twice
     assert len(files) == 3
     assert files.get(b"/6", b"gzip", 100.0) is None
     assert files.get(b"/7", b"gzip", 100.0) is not None
+    longest = b"/0?" + b"x" * 3 * OVERHEAD_BYTES
+    kept(files, file, longest)
+    assert len(files) == 1, "what a client writes behind the name counts too"
+    assert files.get(longest, b"gzip", 100.0) is not None
     assert len(kept(RecentFiles(limit_bytes=OVERHEAD_BYTES, clock=lambda: NOW), file)) == 0

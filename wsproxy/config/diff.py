@@ -45,8 +45,18 @@ class Plan:
     def is_empty(self) -> bool:
         """Whether the new configuration is the old one."""
         parts = (self.frontends, self.tcp, self.routes, self.groups, *self.servers.values())
-        others = self.log_changed or self.admin_changed or self.cache_changed or self.overload_changed
-        return not others and all(part.is_empty for part in parts)
+        return not self.sections and all(part.is_empty for part in parts)
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """Those that stand in a file but once, and have changed."""
+        all_of_them = {
+            "log": self.log_changed,
+            "admin": self.admin_changed,
+            "overload": self.overload_changed,
+            "cache": self.cache_changed,
+        }
+        return tuple(name for name, changed in all_of_them.items() if changed)
 
     def lines(self) -> list[str]:
         """A line for each kind: `routes: 3 kept; changed: http:api; removed: http:old`."""
@@ -54,13 +64,7 @@ class Plan:
         if self.tcp != Changes():
             titled.insert(1, ("tcp listeners", self.tcp))
         titled += [(f"servers of {group}", changes) for group, changes in self.servers.items() if not changes.is_empty]
-        others = [
-            ("log", self.log_changed),
-            ("admin", self.admin_changed),
-            ("overload", self.overload_changed),
-            ("cache", self.cache_changed),
-        ]
-        return [_line(*each) for each in titled] + [f"{title}: changed" for title, changed in others if changed]
+        return [_line(*each) for each in titled] + [f"{section}: changed" for section in self.sections]
 
 
 def make_plan(old: Config, new: Config) -> Plan:

@@ -39,7 +39,7 @@ class RecentFile:
     @property
     def size(self) -> int:
         """What it counts for."""
-        return len(self.data) + OVERHEAD_BYTES
+        return len(self.data) + sum(map(len, self.key)) + OVERHEAD_BYTES
 
 
 class RecentFiles:

@@ -43,6 +43,8 @@ WARM_S: Final = 10.0
 """How long after a look-up the same name is looked up without a thread: the kernel still has it in memory."""
 WARM_NAMES: Final = 4096
 """Names that a route remembers for that: half a MiB, and more than a site's pages ask for at a time."""
+LONGEST_WARM: Final = 1024
+"""Bytes of a name that is remembered: what is longer is none that a site's pages ask for."""
 
 _METHODS: Final = frozenset({b"GET", b"HEAD"})
 _ACCEPT: Final = b"accept-encoding"
@@ -143,6 +145,8 @@ class StaticSite:
         return found
 
     def _keep_warm(self, name: bytes) -> None:
+        if len(name) > LONGEST_WARM:
+            return
         self._warm[name] = self._deadlines.now
         if len(self._warm) > WARM_NAMES:
             del self._warm[next(iter(self._warm))]
