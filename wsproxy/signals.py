@@ -36,9 +36,12 @@ class StopSignals:
     def __init__(self, signals: AsyncIterator[signal.Signals], app: Application) -> None:
         self._signals = signals
         self._app = app
+        self._reload_is_due = False
 
     async def wait(self, reloads: bool = False) -> None:
-        """Return at the next SIGTERM or SIGINT."""
+        """Return at the next SIGTERM or SIGINT. A reload that may not be carried out yet is not forgotten."""
+        if reloads and self._reload_is_due:
+            await self._reload()
         async for number in self._signals:
             if number == signal.SIGUSR1:
                 self._app.reopen_logs()
@@ -51,8 +54,11 @@ class StopSignals:
                 return
             elif reloads:
                 await self._reload()
+            else:
+                self._reload_is_due = True
 
     async def _reload(self) -> None:
+        self._reload_is_due = False
         _logger.info("reloading %s", self._app.config.source)
         try:
             plan = await self._app.reload()
