@@ -14,7 +14,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from tests.integration.admin_caller import Caller, administered
-from tests.integration.harness import RawServer, Wire, eventually, fetch, http_route, in_loop, ok, refused_port
+from tests.integration.harness import RawServer, Wire, eventually, fetch, get, http_route, in_loop, ok, refused_port
+from tests.integration.harness import connect as wire_to
 
 
 async def echo(websocket: ServerConnection) -> None:
@@ -54,6 +55,24 @@ async def test_status_has_the_shape_that_users_know() -> None:
         assert backend["alive"] is True
         assert backend["current_connections"] == 0
         assert (status["phase"], backend["state"]) == ("running", "up")
+
+
+@in_loop
+async def test_a_client_that_leaves_is_no_failure_of_the_server_and_a_broken_answer_is() -> None:
+    async def silent_then_broken(wire: Wire) -> None:
+        if (await wire.request()).target == b"/broken":
+            await wire.send(b"nonsense\r\n\r\n")
+        await wire.some()
+
+    async with RawServer(silent_then_broken) as server, administered(http_route(server.port)) as caller:
+        async with await wire_to(caller.proxy.port) as client:
+            await client.send(get(b"/silent"))
+            await eventually(lambda: server.opened == 1)
+            client.reset()
+        await eventually(lambda: caller.proxy.pool().in_flight == 0)
+        assert (await caller.get("/status")).json()["backends"][0]["failures"] == 0
+        assert (await fetch(caller.proxy.port, b"/broken")).status == 502
+        assert (await caller.get("/status")).json()["backends"][0]["failures"] == 1
 
 
 @in_loop

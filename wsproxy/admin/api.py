@@ -249,7 +249,7 @@ def backend_of(backend: BackendFigures) -> dict[str, Any]:
         "queue": pool.queue,
         "queue_size": pool.queue_size,
         "requests": pool.exchanges,
-        "failures": sum(pool.failed.values()),
+        "failures": pool.failed.get("upstream", 0),  # a client that leaves is not the backend's fault
         "probes": {"good": health.good, "bad": health.bad, "flips": health.flips, "reason": health.reason},
         "ejections": backend.ejections,
         "breaker_opened": backend.breaker_opened,
