@@ -19,6 +19,11 @@ def parse_text(text: str) -> tuple[dict[str, ParsedSection], list[str]]:
     ("text", "expected"),
     [
         ("[http]\nmax_worker = 3", ["2:1: unknown key 'max_worker' in [http] (did you mean 'max_workers'?)"]),
+        ("[http]\nerror_page = 502 = a.html", ["2:1: unknown key 'error_page' in [http] (it belongs in [frontend])"]),
+        (
+            "[group:app]\nalgorithm = random",
+            ["2:1: unknown key 'algorithm' in [group:app] (it belongs in [http], [websocket] or [tcp:NAME])"],
+        ),
         ("[http]\nserver = a:1", ["2:1: unknown key 'server' in [http] (did you mean 'server1'?)"]),
         ("[http]\nMax_Workers = 3", ["2:1: unknown key 'Max_Workers' in [http] (did you mean 'max_workers'?)"]),
         ("[http]\nqqq = 3", ["2:1: unknown key 'qqq' in [http]"]),
@@ -28,7 +33,7 @@ def parse_text(text: str) -> tuple[dict[str, ParsedSection], list[str]]:
         ),
         ("[http]\nserver1_ = a:1", ["2:1: unknown key 'server1_' in [http]"]),
         ("[log]\nserver1 = a:1", ["2:1: unknown key 'server1' in [log]"]),
-        ("[log]\nping_interval = 3", ["2:1: unknown key 'ping_interval' in [log]"]),
+        ("[log]\nping_interval = 3", ["2:1: unknown key 'ping_interval' in [log] (it belongs in [websocket])"]),
         ("[htpp:a]", ["1:1: unknown section [htpp:a] (did you mean [http:a]?)"]),
         (
             "[HTTP]\nretries = x",

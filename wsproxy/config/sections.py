@@ -81,6 +81,15 @@ def suggestion(written: str, known: Iterable[str], prefix: str = "") -> str:
     return f" (did you mean '{prefix}{close[0]}'?)" if close else ""
 
 
+def _belongs(written: str) -> str:
+    """` (it belongs in [http] or [websocket])` for a key that other sections have, or nothing."""
+    kinds = [kind for kind in SECTIONS if any(key.name == written for key in kind.every_key())]
+    if not kinds:
+        return ""
+    *others, last = [f"[{kind.name}]" if kind.may_be_plain else kind.form for kind in kinds]
+    return f" (it belongs in {', '.join(others)} or {last})" if others else f" (it belongs in {last})"
+
+
 def parse(document: Document, directory: str, problems: list[Problem]) -> dict[str, ParsedSection]:
     """The sections by name; what is wrong with them is added to `problems`.
 
@@ -131,7 +140,9 @@ class _Parsing:
             elif entry.key in known:
                 parsed.settings[entry.key] = self._setting(entry, known[entry.key])
             else:
-                hint = suggestion(entry.key, [*known, "server1"] if kind.server_keys else known)
+                hint = _belongs(entry.key) or suggestion(
+                    entry.key, [*known, "server1"] if kind.server_keys else known
+                )
                 self._report(entry.place, f"unknown key '{entry.key}' in [{section.name}]{hint}")
         for key in known.values():
             if key.needed and key.name not in parsed.settings:
