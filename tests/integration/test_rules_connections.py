@@ -48,6 +48,19 @@ async def test_a_refusal_before_the_end_of_the_body_arrives(head: bytes, closes:
                     await send_without_end(client)
 
 
+@pytest.mark.parametrize("size_bytes", [4096, 900_000])
+@in_loop
+async def test_a_refused_upload_is_read_on_for_a_while(size_bytes: int) -> None:
+    async with proxied(ok(), "", "max_body_size = 1k") as (_, running), await connect(running.port) as client:
+        await client.send(LONG_POST)
+        assert (await client.response()).status == 413
+        for _ in range(size_bytes // 4096):
+            await client.send(b"x" * 4096)  # raises, once the connection has been reset
+            await asyncio.sleep(0)
+        client.end()
+        assert await client.rest() == b""
+
+
 @in_loop
 async def test_a_whole_answer_before_the_end_of_the_body_says_that_the_connection_ends() -> None:
     async def script(wire: Wire) -> None:

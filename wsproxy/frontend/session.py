@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 ReadHead = Callable[[bytes], tuple[RequestHead, int] | None]
 
-LINGER_BYTES: Final = 64 * 1024
+LINGER_BYTES: Final = 1024 * 1024
 LINGER_S: Final = 2.0
-"""What is still read of a client that was told to go away, so that it sees the answer and no reset (RFC 9112 9.6)."""
+"""What is still read of a client told to go away, so that it sees why and no reset: mostly an upload (9112 9.6)."""
 
 ENDED_WITH_REQUEST_S: Final = 0.004
 """An end that follows the request's last byte so closely was sent without waiting for anything: one tick of the
