@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance_ws.bench import ACCEPT, SWITCH, SWITCHING, UPGRADE, Bench, answer, request
-from tests.conformance_ws.wire import BINARY, MASK, TEXT, Head, Wire, frame
+from tests.conformance_ws.wire import BINARY, MASK, TEXT, Head, Wire, close, frame
 
 OFFER = (
     "Sec-WebSocket-Protocol: chat, superchat",
@@ -45,15 +45,17 @@ def test_choice_of_nothing(bench: Bench) -> None:
 
 UPGRADED, CONNECTION, ACCEPTED = SWITCHING
 BAD_SWITCHES = {
-    "a wrong accept": (UPGRADED, CONNECTION, "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
-    "an accept in another case": (UPGRADED, CONNECTION, f"Sec-WebSocket-Accept: {ACCEPT.lower()}"),
     "no accept": (UPGRADED, CONNECTION),
     "an empty accept": (UPGRADED, CONNECTION, "Sec-WebSocket-Accept:"),
-    "two accepts": (*SWITCHING, ACCEPTED),
     "no Upgrade": (CONNECTION, ACCEPTED),
     "another Upgrade": ("Upgrade: h2c", CONNECTION, ACCEPTED),
     "no Connection": (UPGRADED, ACCEPTED),
     "another Connection": (UPGRADED, "Connection: keep-alive", ACCEPTED),
+}
+MISFITS = {
+    "a wrong accept": (UPGRADED, CONNECTION, "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+    "an accept in another case": (UPGRADED, CONNECTION, f"Sec-WebSocket-Accept: {ACCEPT.lower()}"),
+    "two accepts": (*SWITCHING, ACCEPTED),
     "a subprotocol that was not offered": (*SWITCHING, "Sec-WebSocket-Protocol: other"),
     "a subprotocol in another case": (*SWITCHING, "Sec-WebSocket-Protocol: Chat"),
     "two subprotocols": (*SWITCHING, "Sec-WebSocket-Protocol: chat, superchat"),
@@ -66,7 +68,7 @@ BAD_SWITCHES = {
 @pytest.mark.promise
 @pytest.mark.parametrize("name", BAD_SWITCHES)
 def test_bad_switch_is_502(bench: Bench, name: str) -> None:
-    """RFC 6455 section 4.1: what makes a client fail the connection. The proxy is the upstream's client."""
+    """What opens no WebSocket at all (RFC 6455 section 4.2.2) is not relayed as one."""
     client, path = bench.connect(), bench.path()
     client.send(request(path, (*UPGRADE, *OFFER)))
     upstream = bench.take(path)
@@ -81,13 +83,32 @@ def test_bad_switch_is_502(bench: Bench, name: str) -> None:
         assert bench.is_served(client)
 
 
-@pytest.mark.promise
-@pytest.mark.parametrize("line", ["Sec-WebSocket-Protocol: chat", "Sec-WebSocket-Extensions: permessage-deflate"])
-def test_choice_where_nothing_was_offered_is_502(bench: Bench, line: str) -> None:
+def assert_passes_unchanged(bench: Bench, offer: tuple[str, ...], lines: tuple[str, ...]) -> None:
+    """The client gets these fields as they are, and is the one to judge them: then frames go both ways."""
     client, path = bench.connect(), bench.path()
-    client.send(request(path))
-    bench.take(path).send(answer("101 Switching Protocols", (*SWITCHING, line)))
-    assert client.read_final_head().status == 502
+    client.send(request(path, (*UPGRADE, *offer)))
+    upstream = bench.take(path)
+    sent = frame(TEXT, b"hello")
+    upstream.send(answer("101 Switching Protocols", lines, sent))
+    head = client.read_final_head()
+    assert head.status == 101
+    expected = Head.parse("\r\n".join(("", *lines, "", "")).encode())
+    for name in ("Sec-WebSocket-Accept", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"):
+        assert head.values(name) == expected.values(name)
+    assert client.read(len(sent)) == sent
+    client.send(close(1002, b"", MASK))
+    assert upstream.read_frame().close_code == 1002
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_what_does_not_fit_is_for_the_client_to_judge(bench: Bench, name: str) -> None:
+    """RFC 6455 section 4.1 has the client fail the connection: it gets the verdict it would get without a proxy."""
+    assert_passes_unchanged(bench, OFFER, MISFITS[name])
+
+
+@pytest.mark.parametrize("line", ["Sec-WebSocket-Protocol: chat", "Sec-WebSocket-Extensions: permessage-deflate"])
+def test_choice_where_nothing_was_offered_is_too(bench: Bench, line: str) -> None:
+    assert_passes_unchanged(bench, (), (*SWITCHING, line))
 
 
 @pytest.mark.promise

@@ -205,9 +205,12 @@ async def test_an_answer_that_is_no_101_passes_whole_and_the_connection_goes_on(
 
 
 BAD_101 = {
-    "wrong accept": acceptance(handshake()).replace(b"Accept: ", b"Accept: x"),
     "no accept": b"HTTP/1.1 101 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     "another protocol": b"HTTP/1.1 101 OK\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+}
+
+MISFIT_101 = {
+    "wrong accept": acceptance(handshake()).replace(b"Accept: ", b"Accept: x"),
     "a subprotocol nobody offered": acceptance(handshake(), b"Sec-WebSocket-Protocol: chat"),
     "an extension nobody offered": acceptance(handshake(), b"Sec-WebSocket-Extensions: permessage-deflate"),
 }
@@ -217,6 +220,31 @@ BAD_101 = {
 @in_loop
 async def test_a_bad_101_is_502(answer: bytes) -> None:
     async with RawServer(answer) as server, proxy(route(server.port)) as running:
+        reply = await raw_request(running.port, handshake())
+        assert reply.startswith(b"HTTP/1.1 502 ")
+        await eventually(lambda: server.open == 0)
+
+
+@pytest.mark.parametrize("answer", MISFIT_101.values(), ids=MISFIT_101)
+@in_loop
+async def test_a_101_that_does_not_fit_is_the_clients_to_refuse(
+    answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        RawServer(answer) as server,
+        proxy(route(server.port)) as running,
+        await connect(running.port) as client,
+    ):
+        await client.send(handshake())
+        assert sorted((await client.exactly(len(answer))).split(b"\r\n")) == sorted(answer.split(b"\r\n"))
+        assert "a client will refuse its 101" in caplog.text
+
+
+@pytest.mark.parametrize("lines", ["inspect = yes", "on_backend_loss = reconnect"])
+@pytest.mark.parametrize("answer", MISFIT_101.values(), ids=MISFIT_101)
+@in_loop
+async def test_a_101_that_does_not_fit_is_502_where_the_proxy_has_a_part_in_it(answer: bytes, lines: str) -> None:
+    async with RawServer(answer) as server, proxy(route(server.port, lines=lines)) as running:
         reply = await raw_request(running.port, handshake())
         assert reply.startswith(b"HTTP/1.1 502 ")
         await eventually(lambda: server.open == 0)

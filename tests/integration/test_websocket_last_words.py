@@ -8,6 +8,7 @@ import pytest
 from tests.integration.harness import eventually, in_loop
 from tests.integration.websocket_pair import frames_until_end, relayed
 from tests.integration.websocket_wire import BINARY, TEXT, close, closing, frame, receive_frame
+from wsproxy.frontend import relay
 
 
 @in_loop
@@ -79,11 +80,56 @@ async def test_a_half_closed_server_is_a_lost_one_once_its_last_message_has_pass
 
 
 @in_loop
-async def test_a_half_closed_client_is_not_served_for_ever() -> None:
+async def test_a_half_closed_client_is_served_as_long_as_its_server_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "CLOSE_TIMEOUT_S", 0.5)
     async with relayed() as pair:
         pair.client.end()
         assert await frames_until_end(pair.upstream) == [closing(1001)]
-        assert await frames_until_end(pair.client) == [], "a second later"
+        started = anyio.current_time()
+        while anyio.current_time() < started + 1.5:
+            await pair.upstream.send(frame(TEXT, b"more"))
+            assert await receive_frame(pair.client) == (TEXT, b"more")
+        assert await frames_until_end(pair.client) == [], "it had no more to say"
+        assert await frames_until_end(pair.upstream) == []
+
+
+@in_loop
+async def test_a_half_closed_client_is_not_served_while_the_proxy_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "CLOSE_TIMEOUT_S", 0.5)
+    async with relayed() as pair:
+        pair.client.end()
+        assert await frames_until_end(pair.upstream) == [closing(1001)]
+        pair.running.application.frontends[0].stopping = True
+        await pair.upstream.send(frame(TEXT, b"more"))
+        assert await receive_frame(pair.client) == (TEXT, b"more")
+        assert await frames_until_end(pair.client) == []
+
+
+@in_loop
+async def test_a_client_that_ends_inside_a_frame_hears_what_its_server_still_has_to_say() -> None:
+    async with relayed() as pair:
+        await pair.client.send(frame(BINARY, b"x" * 100, True)[:50])
+        await pair.upstream.exactly(50)
+        pair.client.end()
+        await pair.upstream.send(frame(TEXT, b"an answer"))
+        assert await receive_frame(pair.client) == (TEXT, b"an answer")
+        await pair.upstream.close()
+        assert await frames_until_end(pair.client) == []
+
+
+@pytest.mark.parametrize("side", ["client", "upstream"])
+@in_loop
+async def test_the_end_behind_a_close_passes_with_it(side: str) -> None:
+    async with relayed() as pair:
+        masked = side == "client"
+        closer, other = (pair.client, pair.upstream) if masked else (pair.upstream, pair.client)
+        await closer.send(close(1000, masked=masked))
+        closer.end()
+        assert await frames_until_end(other) == [closing(1000)], "long before its time to answer is over"
+        await other.send(frame(TEXT, b"in time", not masked), close(1000, masked=not masked))
+        assert await receive_frame(closer) == (TEXT, b"in time")
+        assert await receive_frame(closer) == closing(1000)
+        await other.close()
 
 
 @pytest.mark.parametrize("side", ["client", "upstream"])

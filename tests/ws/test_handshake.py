@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wsproxy.http.messages import RequestHead, ResponseHead
-from wsproxy.ws.handshake import accept_value, check_request, check_response, origin_allowed
+from wsproxy.ws.handshake import accept_value, check_request, check_response, mismatch, origin_allowed
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # the example of RFC 6455 section 1.3
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -32,7 +32,8 @@ def response(*extra: bytes, accept: bytes = ACCEPT, upgrade: bytes = b"websocket
 def test_a_right_handshake_passes() -> None:
     assert check_request(request()) is None
     assert accept_value(KEY) == ACCEPT
-    assert check_response(request(), response()) is None
+    assert check_response(response()) is None
+    assert mismatch(request(), response()) is None
 
 
 @pytest.mark.parametrize(
@@ -78,13 +79,18 @@ def test_another_version_is_told_ours(head: RequestHead) -> None:
     [
         response(accept=b"s3pPLMBiTxaQ9kYGzzhZRbK+xOO="),
         response(b"Sec-WebSocket-Accept: " + ACCEPT),
-        response(upgrade=b"h2c"),
         response(b"Sec-WebSocket-Protocol: chat"),
         response(b"Sec-WebSocket-Extensions: permessage-deflate"),
     ],
 )
 def test_an_answer_that_does_not_fit_is_named(answer: ResponseHead) -> None:
-    assert check_response(request(), answer)
+    assert check_response(answer) is None, "it opens a WebSocket all the same"
+    assert mismatch(request(), answer)
+
+
+@pytest.mark.parametrize("answer", [response(upgrade=b"h2c"), response(upgrade=b""), response(accept=b"")])
+def test_an_answer_that_opens_no_websocket_is_named(answer: ResponseHead) -> None:
+    assert check_response(answer)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +106,7 @@ def test_an_answer_that_does_not_fit_is_named(answer: ResponseHead) -> None:
 )
 def test_one_offered_subprotocol_or_none(chosen: tuple[bytes, ...], fits: bool) -> None:
     head = request(b"Sec-WebSocket-Protocol: chat, superchat", b"Sec-WebSocket-Protocol: mqtt")
-    assert (check_response(head, response(*chosen)) is None) == fits
+    assert (mismatch(head, response(*chosen)) is None) == fits
 
 
 @pytest.mark.parametrize(
@@ -116,7 +122,7 @@ def test_one_offered_subprotocol_or_none(chosen: tuple[bytes, ...], fits: bool) 
 def test_every_extension_was_offered(chosen: bytes, fits: bool) -> None:
     offers = b'permessage-deflate; client_max_window_bits, , x-other; note="a, x-hidden; \\" b"'
     head = request(b"Sec-WebSocket-Extensions: " + offers)
-    assert (check_response(head, response(b"Sec-WebSocket-Extensions: " + chosen)) is None) == fits
+    assert (mismatch(head, response(b"Sec-WebSocket-Extensions: " + chosen)) is None) == fits
 
 
 @pytest.mark.parametrize(

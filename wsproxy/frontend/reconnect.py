@@ -25,7 +25,7 @@ from wsproxy.net.stream import Stream
 from wsproxy.ws.control import GOING_AWAY, SERVICE_RESTART, TRY_LATER
 from wsproxy.ws.deflate import ExtensionError, begin_messages_empty, offer_only_deflate
 from wsproxy.ws.frames import FrameScanner
-from wsproxy.ws.handshake import check_response
+from wsproxy.ws.handshake import check_response, mismatch
 from wsproxy.ws.keepalive import KeepaliveState
 from wsproxy.ws.replay import ReplayState
 
@@ -114,7 +114,7 @@ class Resumption:
 
     def _goes_on(self, exchange: Exchange) -> bool:
         response = exchange.response
-        if response is None or check_response(exchange.head, response) is not None:
+        if response is None or check_response(response) or mismatch(exchange.head, response):
             return False
         try:
             _, deflate = begin_messages_empty(response.fields)
@@ -160,7 +160,8 @@ class ReconnectingRelay(Relay):
         finally:
             if self._switch is not None and not self._switch.done():
                 self._switch.set_result(False)
-            self._finish()
+            self._end_both()
+            self._owner.leave(self)
 
     async def _from_client(self) -> None:
         """The client's direction, from one upstream to the next."""

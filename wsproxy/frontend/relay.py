@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from wsproxy.observe.entries import WebSocketEntry
 
 CLOSE_TIMEOUT_S: Final = 10.0
-"""How long the echo of a Close is waited for (the value browsers and most libraries use)."""
+"""How long the echo of a Close is waited for (the value browsers and most libraries use), and what a server has to say
+next to a client that ended its own side.
+"""
 
 DEAD_AFTER_S: Final = 150.0
 """A host that lives answers the probes of a full window, which are 120 s apart at most (Linux's TCP_RTO_MAX); one that
@@ -41,7 +43,7 @@ does not would be noticed after a quarter of an hour. TCP_USER_TIMEOUT would end
 """
 
 END_TIMEOUT_S: Final = 1.0
-"""How long the server may take to end TCP after both Closes (RFC 6455 section 7.1.1), or after a client's own end."""
+"""How long the server may take to end TCP after both Closes (RFC 6455 section 7.1.1), or after its own to no client."""
 
 _logger = logging.getLogger("wsproxy.websocket")
 
@@ -53,28 +55,14 @@ class Relay:
 
     state: the pure half, with the counters. number: its own among those of the route. backend: whose lease it holds.
     peer: the client's address, that the limit per address counts by. opened_at, ends_at: loop time of its beginning,
-    and when it is too old. deadline: when a closing handshake has taken too long; watched only while one is under way.
+    and when it is too old. deadline: of a closing handshake, watched only while one is under way.
     access_entry: what the access log keeps of its opening.
     """
 
     __slots__ = (
-        "_client",
-        "_client_life",
-        "_idle",
-        "_inspectors",
-        "_nap",
-        "_owner",
-        "_rates",
-        "_stalled_since",
-        "_stalls",
-        "_upstream",
-        "_upstream_life",
-        "access_entry",
-        "backend",
-        "deadline",
-        "ends_at",
-        "frontend",
-        *("number", "opened_at", "peer", "state"),
+        *("_client", "_client_life", "_heard", "_idle", "_inspectors", "_nap", "_owner", "_rates"),
+        *("_stalled_since", "_stalls", "_upstream", "_upstream_life"),
+        *("access_entry", "backend", "deadline", "ends_at", "frontend", "number", "opened_at", "peer", "state"),
     )
 
     def __init__(
@@ -101,6 +89,7 @@ class Relay:
         self._inspectors: tuple[InspectState, InspectState] | None = None
         self._stalls = 0  # directions that wait for a peer to read
         self._stalled_since = 0.0
+        self._heard: int | None = None  # what the server had said at the last look, to a client that ended its side
         self._nap: asyncio.Future[None] | None = None  # a client over its rate is not read until then
 
     def inspect(self, of_client: InspectState, of_upstream: InspectState) -> None:
@@ -108,8 +97,7 @@ class Relay:
         self._inspectors = (of_client, of_upstream)
 
     @property
-    def is_inspected(self) -> bool:
-        """Whether it can be tapped."""
+    def is_inspected(self) -> bool:  # can be tapped
         return self._inspectors is not None
 
     def tap(self, for_s: float) -> Tap:
@@ -130,11 +118,8 @@ class Relay:
             if not sibling.done():
                 await asyncio.wait([sibling])
         finally:
-            self._finish()
-
-    def _finish(self) -> None:
-        self._end_both()
-        self._owner.leave(self)
+            self._end_both()
+            self._owner.leave(self)
 
     async def _pump(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
         """Carry one direction to its end. Never raises for what a peer does."""
@@ -263,11 +248,23 @@ class Relay:
     def abort(self) -> None:
         """End both sides: with 1001 where a Close may still stand, else with the end of TCP alone."""
         self._send(*self.state.begin_close(GOING_AWAY, GOING_AWAY))
-        self.expire()
+        self._cut_off()
 
     def expire(self) -> None:
         """The closing handshake, or a lost side's last words, have taken too long."""
         self.deadline = NEVER
+        if self._is_heard():
+            self._expire_in(CLOSE_TIMEOUT_S)
+        else:
+            self._cut_off()
+
+    def _is_heard(self) -> bool:
+        """Whether a client that ended its side, and might read on, was told more since the last look."""
+        before, self._heard = self._heard, self.state.upstream.progress
+        is_over = self.state.upstream.close_passed or self.frontend.stopping
+        return before not in (None, self._heard) and not is_over and self.frontend.deadlines.now < self.ends_at
+
+    def _cut_off(self) -> None:
         self._send(*self.state.force_close())
         self._end_both()
         if self._nap is not None:
@@ -284,7 +281,8 @@ class Relay:
         state = self.state
         if state.client_finished:
             self._client.close()  # ours to end; the upstream, the server of its own leg, goes first
-        self._expire_in(END_TIMEOUT_S if state.finished else CLOSE_TIMEOUT_S)
+        done = state.finished or (state.upstream_finished and self._client.eof)
+        self._expire_in(END_TIMEOUT_S if done else CLOSE_TIMEOUT_S)
 
     def _expire_in(self, delay_s: float) -> None:
         deadlines = self.frontend.deadlines
@@ -300,7 +298,7 @@ class Relay:
     async def _end(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
         """This direction can go on no more: because `source` has ended, or because `sink` takes nothing."""
         other = self.state.upstream if scanner.side == "client" else self.state.client
-        if scanner.side == "upstream" and sink.eof and other.close_passed and not other.close_seen:
+        if scanner.side == "upstream" and sink.eof and not other.close_seen:
             self._end_both()  # the client ended its side before, without a Close, and now the upstream has
             return
         if sink.closed and not (source.eof or source.closed):
@@ -310,18 +308,20 @@ class Relay:
         if scanner.close_seen:
             if other.close_seen or sink.closed:
                 self._end_both()
-            return  # else the other one's Close is still to come, or its deadline: one that has ended its side waits
+            else:
+                sink.shut_down_writing()  # as the source did; the other one's Close is still to come, or its deadline
+            return
         if scanner.side == "client":
             goodbye = self.state.client_lost()
         else:
             goodbye = self.state.upstream_lost(self._expects_return())
-        if goodbye and not sink.closed:
-            sink.write(goodbye)
-            if scanner.side == "client" and not source.closed and sink.may_end_alone:
-                sink.shut_down_writing()
-                self._expire_in(END_TIMEOUT_S)
-                return  # it may have ended its side alone: what the upstream still says goes there
-        self._end_both()
+        sink.try_write(goodbye)
+        if scanner.side == "client" and not source.closed and sink.may_end_alone:
+            sink.shut_down_writing()  # it may have ended its side alone: what the upstream still says goes there
+            self._heard = self.state.upstream.progress
+            self._expire_in(END_TIMEOUT_S if self.state.upstream.close_passed else CLOSE_TIMEOUT_S)
+        else:
+            self._end_both()
 
     def _end_both(self) -> None:
         """Nothing more is read; what was written is flushed, then both connections end."""
@@ -365,7 +365,7 @@ class Relay:
         """End a side that takes nothing: for too long where there is a limit, and anywhere if its host is dead."""
         if patience_s is not None and self._client.loop.time() - self._stalled_since >= patience_s:
             self.begin_close(TRY_LATER, GOING_AWAY, "slow consumer")
-            self.expire()
+            self._cut_off()
             return True
         for stream in (self._client, self._upstream):
             if stream.write_paused and stream.silence_s >= DEAD_AFTER_S:

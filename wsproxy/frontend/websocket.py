@@ -17,7 +17,7 @@ from wsproxy.frontend.relays import Relays
 from wsproxy.http.codec import encode_response
 from wsproxy.http.messages import RequestHead, field_values
 from wsproxy.ws.deflate import ExtensionError
-from wsproxy.ws.handshake import check_response, origin_allowed
+from wsproxy.ws.handshake import check_response, mismatch, origin_allowed
 from wsproxy.ws.inspect import InspectState, inspectors
 
 if TYPE_CHECKING:
@@ -79,7 +79,10 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
     if upstream is None or response is None:
         return None
     frontend = session.frontend
-    problem = check_response(exchange.head, response)
+    problem = check_response(response)
+    misfit = mismatch(exchange.head, response) if problem is None else None
+    if relays.settings.inspect or relays.settings.on_backend_loss == "reconnect":
+        problem = problem or misfit  # the proxy itself has a part in what was agreed on
     inspected: tuple[InspectState, InspectState] | None = None
     resumption: Resumption | None = None
     if problem is None:
@@ -97,6 +100,8 @@ def _relay(exchange: Exchange, route: Route, relays: Relays, session: ClientSess
         exchange.keep_alive = False  # the client may have sent frames already
         exchange.failure = bad_answer(problem)
         return None
+    if misfit is not None:
+        frontend.warn(f"{route.settings.name} {exchange.backend_name}: a client will refuse its 101: {misfit}")
     for edit in route.edits:
         response = edit(response, exchange)
     acceptance = encode_response(response, False, False, 1)

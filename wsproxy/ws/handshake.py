@@ -1,7 +1,8 @@
 """The opening handshake (RFC 6455 section 4) as the proxy judges it: the request first, later the 101.
 
-Pure: heads in, verdicts out. The proxy forwards the client's own key and the upstream's own answer; it checks both, so
-that nothing that is not a WebSocket on both sides is ever relayed as one.
+Pure: heads in, verdicts out. The proxy forwards the client's own key and the upstream's own answer; it sees that both
+are a WebSocket's. Whether the answer fits is for the client to judge (section 4.1), unless the proxy takes a part in
+what was agreed on.
 """
 
 from __future__ import annotations
@@ -56,10 +57,20 @@ def accept_value(key: bytes) -> bytes:
     return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
 
 
-def check_response(request: RequestHead, response: ResponseHead) -> str | None:
-    """What is wrong with an upstream's 101 to a request that `check_request` let pass (section 4.1), or None."""
+def check_response(response: ResponseHead) -> str | None:
+    """Why an upstream's 101 opens no WebSocket at all (section 4.2.2), or None."""
     if response.upgrade != b"websocket":
         return "the 101 does not upgrade to a WebSocket"
+    if not any(field_values(response.fields, b"Sec-WebSocket-Accept")):
+        return "the 101 has no Sec-WebSocket-Accept"
+    return None
+
+
+def mismatch(request: RequestHead, response: ResponseHead) -> str | None:
+    """Why a client must fail the connection at this 101 to a request that `check_request` let pass, or None.
+
+    Section 4.1; after `check_response`.
+    """
     (key,) = field_values(request.fields, b"Sec-WebSocket-Key")
     if field_values(response.fields, b"Sec-WebSocket-Accept") != [accept_value(key)]:
         return "Sec-WebSocket-Accept does not answer the key"
