@@ -40,6 +40,7 @@ from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.net.tls import TlsIdentities
 from wsproxy.observe.access import AccessLog
 from wsproxy.reload import Reload, ReloadError, read_aside
+from wsproxy.remembering import Remembering
 from wsproxy.routes import RouteMaker
 from wsproxy.running import RunningGroup
 from wsproxy.signals import OBEYED, Stop, StopSignals
@@ -86,10 +87,11 @@ class Application:
         self.sticky_secret = sticky_secret or secrets.token_bytes(32)
         self.logbook = Logbook(config.log)
         self.guards = Guards(self, config.overload)
+        self.remembering = Remembering()
         self.groups = {settings.name: self.make_group(settings) for settings in config.groups}
         self.caching = Caching(config.cache)
         self.route_maker = RouteMaker(
-            self.groups, self.deadlines, self.rng, self.guards, self.caching, self.sticky_secret
+            self.groups, self.deadlines, self.rng, self.guards, self.caching, self.remembering, self.sticky_secret
         )
         drain_s = self.shutdown_timeout_s / 2
         self.routes = {settings.name: self.route_maker.make(settings, drain_s) for settings in config.routes}
@@ -225,6 +227,7 @@ class Application:
             self._services.start_soon(self.manager.run)
             self.logbook.start(self._services)
             self._services.start_soon(self.guards.run)
+            self._services.start_soon(self.remembering.run)
             self._services.start_soon(self.administration.run)
             self._services.start_soon(self.caching.run)
             for running in self.groups.values():

@@ -46,6 +46,9 @@ def _libraries(config: Config) -> Iterator[Finding]:
         if route.rate_limit.store == "redis" and find_spec("redis") is None:
             message = "rate_limit_store = redis needs the Redis client (pip install 'wsproxy[redis]')"
             yield Finding(route.rate_limit.place, message)
+        if route.sticky_redis is not None and find_spec("redis") is None:
+            message = f"[{route.name}]: sticky_redis needs the Redis client (pip install 'wsproxy[redis]')"
+            yield Finding(config.source, message)
 
 
 def _access_log(settings: LogSettings) -> Iterator[Finding]:

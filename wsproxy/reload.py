@@ -182,6 +182,7 @@ class Reload:
             app.guards.guard(route)
             app.routes[settings.name] = route
         app.guards.settle()
+        app.remembering.settle(app.routes.values())
         app.caching.settle(app.routes.values())
         for route in before.values():
             self._let_go(route)

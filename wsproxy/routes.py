@@ -21,6 +21,7 @@ from wsproxy.frontend.route import Route
 from wsproxy.frontend.route_edits import answer_edits, preparation
 from wsproxy.guards import Guards
 from wsproxy.net.deadlines import Deadlines
+from wsproxy.remembering import Remembering
 from wsproxy.static.reading import make_threads
 from wsproxy.static.site import StaticSite
 
@@ -38,6 +39,7 @@ class RouteMaker:
         rng: random.Random,
         guards: Guards,
         caching: Caching,
+        remembering: Remembering,
         secret: bytes,
     ) -> None:
         self._groups = groups
@@ -45,6 +47,7 @@ class RouteMaker:
         self._rng = rng
         self._guards = guards
         self._caching = caching
+        self._remembering = remembering
         self._secret = secret
         self._nobody = Group("", (), deadlines)
         self._file_threads = make_threads()
@@ -88,6 +91,7 @@ class RouteMaker:
             site = StaticSite(settings.static, settings.path_prefix, self._deadlines, self._file_threads)
             route.handler = site.answer
         self._caching.bind(route)
+        self._remembering.bind(route)
 
     def _affinity(self, settings: RouteSettings) -> Affinity | None:
         if not Affinity.is_needed(settings):

@@ -108,6 +108,10 @@ def test_the_file_and_its_listeners(text: str, expected: list[str]) -> None:
         ),
         ("[http]\nserver1 = a:1\ndiscover_interval = 1s", ["5:1: 'discover_interval' needs a 'discover' in [http]"]),
         (
+            "[http]\nserver1 = a:1\nsticky = ip\nsticky_redis = redis://a",
+            ["6:1: 'sticky_redis' has no effect without sticky = query:sid"],
+        ),
+        (
             _HTTP + "[group:http]\nserver1 = a:1",
             ["5:1: the name 'http' belongs to the servers of [http] (line 3) (choose another)"],
         ),

@@ -7,6 +7,7 @@ after that, and the WebSocket that takes over, has it as a parameter. A hash of 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 SESSIONS: Final = 65_536
@@ -33,9 +34,13 @@ def named_in(body: bytes) -> bytes:
 
 
 class NamedSessions:
-    """Those of one group. At most `limit`: the one that was used longest ago goes first."""
+    """Those of one group. At most `limit`: the one that was used longest ago goes first.
+
+    tell: who is told of each that is named, where others are to know it too.
+    """
 
     def __init__(self, limit: int = SESSIONS, ttl_s: float = TTL_S) -> None:
+        self.tell: Callable[[bytes, str], None] | None = None
         self._limit = limit
         self._ttl_s = ttl_s
         self._known: dict[bytes, tuple[str, float]] = {}  # name -> backend, time of the last use; the latest is last
@@ -45,6 +50,12 @@ class NamedSessions:
 
     def note(self, session: bytes, backend: str, now: float) -> None:
         """A backend has named a session."""
+        self.remember(session, backend, now)
+        if self.tell is not None:
+            self.tell(session, backend)
+
+    def remember(self, session: bytes, backend: str, now: float) -> None:
+        """It is known who has named a session."""
         known = self._known
         known.pop(session, None)
         known[session] = (backend, now)

@@ -238,6 +238,9 @@ def _choosing(route: ParsedSection) -> Iterator[Problem]:
     if rebalance is not None and rebalance.value and sticky is not None:
         message = "'rebalance' has no effect beside 'sticky': clients would come back (keep one)"
         yield rebalance.key_place.problem(message)
+    shared = route.settings.get("sticky_redis")
+    if shared is not None and (sticky is None or (sticky.value.source, sticky.value.name) != ("query", "sid")):
+        yield shared.key_place.problem("'sticky_redis' has no effect without sticky = query:sid")
     for key in ("sticky_ttl", "sticky_secret"):
         if key in route.settings and (sticky is None or sticky.value.source != "cookie"):
             yield route.settings[key].key_place.problem(f"'{key}' has no effect without sticky = cookie")

@@ -314,6 +314,7 @@ class RouteSettings:
     hash_key: RequestKey | None = None  # of algorithm hash
     sticky: RequestKey | None = None  # header, cookie, query or ip
     sticky_ttl_s: float | None = None  # None: a cookie lasts as long as the browser
+    sticky_redis: str | None = None  # of sessions that servers name: where several instances know them
     sticky_secret: str | None = None  # None: one that nobody knows, until the proxy stops
     queue_timeout_s: float = 5.0
     connect_timeout_s: float = 3.0

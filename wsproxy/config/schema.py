@@ -102,6 +102,7 @@ ROUTE: Final = Table(
         Key("hash_key", HASH_KEY, None, "what algorithm = hash sends to the same server"),
         Key("sticky", STICKY, None, "what binds a client to its server; a cookie is the proxy's own"),
         Key("sticky_ttl", DURATION, None, "how long a cookie binds; without it until the browser is closed"),
+        Key("sticky_redis", REDIS_URL, None, "where instances share what sticky = query:sid has learnt"),
         Key("sticky_secret", STICKY_SECRET, None, "signs the cookies; without it a restart unbinds all clients"),
         Key("queue_timeout", DURATION, "5s", "time a request may wait for a free worker"),
         Key("connect_timeout", DURATION, "3s", "time a connection to a server may take"),

@@ -53,6 +53,11 @@ async def see_through(exchange: Exchange, route: Route) -> None:
             route.totals.retries += 1
             exchange.tried += (exchange.backend_name,)
             exchange.rewind()
+        if route.recall is not None and exchange.preference is not None and not exchange.tried:
+            await route.recall(exchange.preference, exchange.client.loop.time())
+            if exchange.abandoned is not None:  # meanwhile, when nobody held it
+                exchange.failure = exchange.abandoned
+                return
         servers = group.healthy.snapshot()
         if servers is None:
             servers = await group.healthy.wait_snapshot()

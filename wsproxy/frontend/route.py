@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 
 from wsproxy.backend.group import Group
-from wsproxy.balancing.affinity import Affinity
+from wsproxy.balancing.affinity import Affinity, Preference
 from wsproxy.balancing.policy import Policy
 from wsproxy.config.model import RouteSettings
 from wsproxy.exchange import Exchange, HeadEdit
@@ -20,10 +20,11 @@ from wsproxy.http.messages import ResponseHead
 class Route:
     """Where a matched request goes.
 
-    affinity: what is asked of a request before a backend is chosen, if anything is. prepare: what is done to a request
-    before anybody has it. edits: what is done to the head of every answer. gate: what requests must pass, if anything.
-    handler: who answers instead of `forward`, and at_once: who is asked before it, where that may be able to without a
-    wait. relays: of a `[websocket…]` route, its WebSockets. totals: its counters.
+    affinity: what is asked of a request before a backend is chosen, if anything is; recall: who may know what a request
+    is bound to where the affinity does not. prepare: what is done to a request before anybody has it. edits: what is
+    done to the head of every answer. gate: what requests must pass, if anything. handler: who answers instead of
+    `forward`, and at_once: who is asked before it, where that may be able to without a wait. relays: of a WebSocket
+    route, those that are open. totals: its counters.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class Route:
         "handler",
         "policy",
         "prepare",
+        "recall",
         "relays",
         "settings",
         "totals",
@@ -53,6 +55,7 @@ class Route:
         self.at_once: Callable[[Exchange], bool] | None = None
         self.edits: tuple[HeadEdit, ...] = ()
         self.affinity: Affinity | None = None
+        self.recall: Recall | None = None
         self._binding: tuple[HeadEdit, ...] = ()
 
     def edit(self, prepare: Preparation | None, edits: Iterable[HeadEdit]) -> None:
@@ -80,6 +83,9 @@ class Route:
 
 Preparation = Callable[[Exchange, str, str], None]
 """Makes an exchange ready before anybody has it; gets the client's address and scheme, as trusted peers tell them."""
+
+Recall = Callable[[Preference, float], Awaitable[None]]
+"""Finds out which backend a request is bound to, if others know; gets the loop's time."""
 
 Handler = Callable[[Exchange, Route], Awaitable[None]]
 """Answers an exchange, or has `forward` do it. On return it has been answered, or `exchange.failure` says why not."""

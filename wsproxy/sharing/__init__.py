@@ -1,0 +1,1 @@
+"""What several instances know together of the sessions that their servers have named."""
