@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from tests.conformance_ws.bench import OK, SWITCH, SWITCHING, Bench, accept_of, answer, request
@@ -142,13 +144,19 @@ def test_client_does_not_stay_for_the_answer(bench: Bench, how: str) -> None:
     assert pair.upstream.read_frame().close_code == 1000
 
 
-@pytest.mark.promise
 def test_client_that_ends_its_side_with_its_request(bench: Bench) -> None:
-    """It is taken as gone: it can hold no WebSocket that way, and must not hold a server's worker either."""
+    """It has said all it had to say, and hears the answer and what follows it."""
     client, path = bench.connect(), bench.path("/one")
-    client.send(request(path))
+    early, greeting = frame(TEXT, b"early", MASK), frame(TEXT, b"greeting")
+    client.socket.send(request(path) + early, socket.MSG_MORE)  # goes with the end, in one packet
     client.half_close()
-    assert client.read_to_end(2) == b""
+    upstream = bench.take(path)
+    upstream.send(SWITCH + greeting)
+    assert client.read_final_head().status == 101
+    assert client.read(len(greeting)) == greeting
+    assert upstream.read(len(early)) == early
+    upstream.close()
+    client.read_to_end(2)
 
 
 def test_late_answer_goes_to_nobody_else(bench: Bench) -> None:

@@ -212,8 +212,8 @@ class ClientSession:
         """
         stream = self._stream
         exchange = self.exchange
-        may_wait = exchange is None or (not exchange.head.upgrade and stream.end_delay_s() < ENDED_WITH_REQUEST_S)
-        if not stream.closed and may_wait:  # who has ended its side cannot hold a WebSocket
+        may_wait = exchange is None or stream.end_delay_s() < ENDED_WITH_REQUEST_S
+        if not stream.closed and may_wait:
             stream.on_hangup = self._hung_up
             self._look_for_reset(FIRST_LOOK_S)
         elif exchange is not None:
