@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from wsproxy.http.accept import IDENTITY, MAX_CODINGS, preferred_coding
@@ -45,3 +47,10 @@ def test_the_coding_of_an_answer(values: list[bytes], expected: str) -> None:
 
 def test_nothing_is_offered() -> None:
     assert preferred_coding([b"gzip, *"], ()) == IDENTITY
+
+
+@pytest.mark.parametrize("value", [b"gzip" + b" " * 16_000 + b"x", b"gzip ;" + b" \t" * 8_000, b"a" * 16_000 + b"("])
+def test_a_client_cannot_hold_the_loop_up_with_white_space(value: bytes) -> None:
+    began_at = time.process_time()
+    assert preferred_coding([value], ["gzip"]) == ""
+    assert time.process_time() - began_at < 0.2  # well below 1 ms; a second where spaces are looked at again and again

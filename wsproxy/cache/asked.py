@@ -21,7 +21,6 @@ REMEMBERED_BYTES: Final = 2048
 
 _CONDITIONS: Final = rb"if-(?:none-match|modified-since|match|unmodified-since|range)"
 _told: Final = re.compile(rb"(?im)^(cache-control|authorization|range|" + _CONDITIONS + rb"): ([^\r]*)\r").findall
-_comma: Final = re.compile(rb"[ \t]*,[ \t]*")
 
 _UNORDERED: Final = frozenset({b"accept-language", b"accept-encoding", b"accept-charset"})
 """Lists of case-insensitive words whose order means nothing beside their weights (RFC 9110 section 12.5)."""
@@ -124,7 +123,7 @@ def _max_stale(directives: Directives) -> int:
 def _normal(name: bytes, values: list[bytes]) -> bytes:
     if not values:
         return b"-"  # no value is not the same as an empty one
-    joined = _comma.sub(b",", b",".join(values).strip())
+    joined = b",".join(item.strip(b" \t") for value in values for item in value.split(b","))
     if name in _UNORDERED:
         joined = b",".join(sorted(joined.lower().split(b",")))
     return b"=" + joined

@@ -15,7 +15,8 @@ MAX_CODINGS: Final = 16
 """Items of an Accept-Encoding that are looked at; browsers send four."""
 
 _item: Final = re.compile(
-    r"[ \t]*([!#$%&'*+\-.^_`|~0-9a-z]+)[ \t]*(?:;[ \t]*q[ \t]*=[ \t]*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?[ \t]*"
+    r"[ \t]*+([!#$%&'*+\-.^_`|~0-9a-z]++)[ \t]*+"  # possessive: thousands of spaces are gone through but once
+    r"(?:;[ \t]*+q[ \t]*+=[ \t]*+(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*+)?"
 ).fullmatch
 _ALIASES: Final = {"x-gzip": "gzip", "identity": IDENTITY}  # RFC 9110 section 8.4.1.3
 

@@ -28,8 +28,9 @@ _NUMBER: Final = rb"-?[0-9]{1,15}(?:\.[0-9]{1,3})?"
 _TEXT: Final = rb'"(?:[ !#-\[\]-~]|\\["\\])*"'
 _BARE: Final = rb"(?:" + _NUMBER + rb"|" + _TEXT + rb'|\?[01]|[A-Za-z*][^\s",;=()<>@?{}\[\]]*|:[^:]*:)'
 _PARAMETERS: Final = rb"(?:; *[a-z*][a-z0-9_.*-]*(?:=" + _BARE + rb")?)*"
-_member: Final = re.compile(rb"([a-z*][a-z0-9_.*-]*)(?:=(" + _BARE + rb"))?" + _PARAMETERS).fullmatch
-_split: Final = re.compile(rb'[ \t]*,[ \t]*(?=(?:[^"]*"[^"]*")*[^"]*$)').split
+_member: Final = re.compile(
+    rb"[ \t]*([a-z*][a-z0-9_.*-]*)(?:=(" + _BARE + rb"))?" + _PARAMETERS + rb"[ \t]*(?:,|\Z)"
+).match
 
 
 def parse_directives(values: Iterable[bytes]) -> dict[bytes, bytes | None]:
@@ -56,13 +57,15 @@ def parse_targeted(values: Iterable[bytes]) -> dict[bytes, bytes | None] | None:
     A field that is no structured dictionary, or gives a known directive a value of a wrong type, does not count.
     """
     whole = b", ".join(values).strip(b" \t")
-    if not whole:
+    if not whole or whole.endswith(b","):
         return None
     found: dict[bytes, bytes | None] = {}
-    for member in _split(whole):
-        match = _member(member)
+    position = 0
+    while position < len(whole):
+        match = _member(whole, position)
         if match is None:
             return None
+        position = match.end()
         name, value = match.groups()
         if name in _COUNTED and (value is None or not _digits(value)):
             return None
