@@ -26,7 +26,7 @@ OVERHEAD_BYTES: Final = 1024
 TAG_BYTES: Final = 200
 """The same for each of its tags."""
 
-_line: Final = re.compile(rb"([^:\r\n]+): [^\r]*\r\n")
+_line: Final = re.compile(rb"(?m)^([^:\r\n]+): [^\r]*\r\n")
 _tag: Final = re.compile(rb"[^\s,]+").findall
 _TAG_FIELDS: Final = (b"cache-tag", b"surrogate-key")
 MOST_TAGS: Final = 128

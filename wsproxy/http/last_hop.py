@@ -17,7 +17,7 @@ METHODS: Final = frozenset({b"OPTIONS", b"TRACE"})
 MOST: Final = 10**18 - 1
 """The largest count that is understood, and what a larger one is taken for: 18 digits overflow nobody's int64."""
 
-_count: Final = re.compile(rb"0*([0-9]*)").fullmatch
+_count: Final = re.compile(rb"0*+([0-9]*+)").fullmatch
 _secret_line: Final = re.compile(rb"(?im)^(?:authorization|cookie|proxy-authorization): [^\r]*\r\n")
 
 
