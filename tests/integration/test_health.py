@@ -87,7 +87,7 @@ async def test_requests_that_wait_when_the_last_server_goes_down_get_503() -> No
     async with proxied(script, lines) as (server, running), asyncio.TaskGroup() as tasks:
         answers = [tasks.create_task(fetch(running.port)) for _ in range(3)]
         group = running.application.groups["http"].group
-        await eventually(lambda: len(group.waiting) == 1)
+        await eventually(lambda: len(group.waiting) == 1 and len(server.requests) == 1)  # accepted, not on its way
         server.refuse()
         (answered,), held = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
         assert answered.result().status == 503

@@ -185,7 +185,10 @@ async def test_a_websocket_that_is_not_read_is_let_go_when_bytes_run_out_and_oth
     async def talk(wire: Wire) -> None:
         await accept(wire)
         while True:
-            _, payload = await receive_frame(wire)
+            opcode, payload = await receive_frame(wire)
+            if opcode == CLOSE:
+                await wire.send(close(1001))
+                return
             for _ in range(1000 if payload == b"flood" else 1):
                 await wire.send(frame(BINARY, b"x" * 32768))
 

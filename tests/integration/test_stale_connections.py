@@ -89,11 +89,13 @@ async def test_a_server_that_ends_every_connection_behind_its_answer(script: Scr
         assert await statuses(running.port, requests, 0) == {200: CLIENTS * REQUESTS}
 
 
-@pytest.mark.parametrize("idle_s", [0.02, 0.1])
+@pytest.mark.parametrize("idle_s", [0.02, 0.06])
 @in_loop
 async def test_a_server_that_ends_idle_connections(idle_s: float) -> None:
     lines = "max_workers = 40\nbuffer_size = 100\nretries = 0"
-    async with proxied(idle_for(idle_s), lines) as (_, running):
+    async with proxied(idle_for(idle_s), lines) as (server, running):
+        assert (await fetch(running.port)).status == 200
+        await eventually(lambda: server.open == 0)  # a POST that crosses the very first end is lost: nobody could know
         assert await statuses(running.port, [POST, get()], 2 * idle_s) == {200: CLIENTS * REQUESTS}
 
 

@@ -23,13 +23,13 @@ import pytest
 from tests.integration.harness import LOST, Wire, connect, eventually, get, refused_port
 from tests.system.harness import Spawned, spawned
 
-TROUBLE_S = float(os.environ.get("WSPROXY_CHAOS_S", "3"))
+TROUBLE_S = float(os.environ.get("WSPROXY_CHAOS_S", "2"))
 CLIENTS = 12
 PAUSE_S = 0.05
 """Between two requests of a client: 240 a second in all."""
 FAILING_SHARE = 0.001
-INTERVAL_S, RISE = 1.0, 2
-SLACK_S = 0.75
+INTERVAL_S, RISE = 0.5, 2
+SLACK_S = 1.75
 """Besides `interval` x `rise`: a start of the sweep, a turn of round-robin, and a busy machine."""
 ANSWER_WITHIN_S = 10.0
 LEAKED_BYTES = 24 * 1024**2
