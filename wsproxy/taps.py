@@ -48,7 +48,8 @@ class Taps:
         if tap is None:
             raise UnknownError(f"{session!r} is not tapped: POST there first")
         began_at = time.time() - now  # of the loop's clock, as Unix time
-        return Tapped(session, max(0.0, tap.until - now), tuple(_frame(entry, began_at) for entry in tap.entries))
+        left_s = round(max(0.0, tap.until - now), 3)  # a sum of floats, less one of them: else 600.0000000000018
+        return Tapped(session, left_s, tuple(_frame(entry, began_at) for entry in tap.entries))
 
     def _forget_the_old(self, now: float) -> None:
         for session, tap in tuple(self._taps.items()):
