@@ -109,6 +109,8 @@ BAD = {
     "101 unasked": b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     "large head": OK + b"X: " + b"x" * 70_000 + b"\r\nContent-Length: 0\r\n\r\n",
     "half a head": OK + b"Content-Le",
+    "an interim answer alone": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "a flood of interim answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 1000 + ok(),
     "a bad chunk with the head": CODED + b"zz\r\n",
     "a chunk size that overflows": CODED + b"10000000000000000\r\n",
 }
@@ -124,14 +126,13 @@ async def test_what_cannot_be_read_one_way_only_is_502_and_nothing_of_it_passes(
         assert trace not in reply
 
 
-@pytest.mark.parametrize("interim", [b"HTTP/1.1 %b\r\n\r\n" % each for each in (b"100 Go", b"102 Wait", b"103 Hints")])
+@pytest.mark.parametrize("interim", [b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n"])
 @in_loop
 async def test_interim_answers_are_passed_on_up_to_a_bound(interim: bytes) -> None:
     assert (await answered(interim * 64 + ok(b"", DATE.strip()))).count(interim) == 64
     flood = await answered(interim * 65 + ok())
     assert flood.count(b"HTTP/1.1 1") == 64
     assert flood.rpartition(interim)[2].startswith(b"HTTP/1.1 502 ")
-    assert (await answered(interim)).removeprefix(interim).startswith(b"HTTP/1.1 502 ")
 
 
 CUT = {

@@ -338,7 +338,7 @@ class Worker:
     ) -> ResponseHead:
         """Forward interim responses to clients that know them, and return the final one or the 101.
 
-        A 100 that nobody has asked for too: RFC 9110 section 15.2 lets a proxy keep back only one it asked for itself.
+        A 100 only to those that wait for one: to others it would say nothing, and not all of them expect it.
         """
         head = exchange.head
         passed = 0
@@ -347,10 +347,11 @@ class Worker:
             if passed > INTERIM_LIMIT:
                 raise MalformedResponseError("too many interim answers")
             wanted = head.minor_version > 0
-            if response.status == 100 and upload is not None:
-                wanted = wanted and not upload.continued  # we may have said it in the server's place
-                upload.continued = upload.continued or wanted
-                upload.permit()
+            if response.status == 100:  # which we may have said in the server's place already
+                wanted = wanted and upload is not None and head.expect_continue and not upload.continued
+                if upload is not None:
+                    upload.continued = upload.continued or wanted
+                    upload.permit()
             if wanted:
                 exchange.committed = True
                 await connection.send(exchange, encode_response(response, False, False, 1))
