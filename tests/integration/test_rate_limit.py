@@ -166,3 +166,18 @@ async def test_two_proxies_hold_one_limit_through_redis() -> None:
             while 429 not in unchecked:
                 unchecked.append((await fetch(one.port)).status)
             assert unchecked[-6:] == [200] * 5 + [429], "it counts again as soon as Redis is back"
+
+
+@in_loop
+async def test_a_request_whose_limit_is_being_asked_about_is_answered_though_the_proxy_stops() -> None:
+    async def silent(wire: Wire) -> None:
+        await wire.rest()
+
+    async with RawServer(ok()) as server, RawServer(silent) as redis:
+        lines = f"rate_limit = 5/h\nrate_limit_store = redis\nredis_url = redis://127.0.0.1:{redis.port}/0"
+        async with proxy(http_route(server.port, lines=lines)) as running, await connect(running.port) as client:
+            await client.send(get())
+            await eventually(lambda: redis.opened == 1)
+            running.application.frontends[0].stop()
+            answer = await client.response()
+            assert (answer.status, answer.field(b"connection")) == (200, b"close")

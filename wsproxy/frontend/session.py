@@ -189,8 +189,8 @@ class ClientSession:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing of a request is there or under way."""
-        return self.exchange is None and not self._stream.buffer
+        """Nothing of a request is there or under way: its first byte is waited for, which has a deadline."""
+        return self.exchange is None and not self._stream.buffer and self.deadline != NEVER
 
     def stop(self) -> None:
         """The proxy is stopping: an idle connection ends now, another after the answer in flight."""
