@@ -221,7 +221,7 @@ async def test_the_lines_of_requests_failures_and_websockets(tmp_path: Path) -> 
     assert (request["attempts"], request["termination"]) == (1, "--")
     assert request["first_byte_ms"] > 0
     assert request["total_ms"] >= request["queue_ms"] + request["first_byte_ms"]
-    assert (refused["status"], refused["termination"], refused["target"]) == (404, "PR", "/none")
+    assert (refused["status"], refused["termination"], refused["target"]) == (426, "PR", "/none")
     assert refused["sent_bytes"] == len(reply.head) + len(reply.body)
     assert (opened["event"], opened["status"], opened["route"]) == ("ws_open", 101, "websocket")
     assert (closed["event"], closed["closed_by"], closed["close_code"]) == ("ws_close", "client", 1000)
