@@ -20,8 +20,8 @@ class Tappable:
     def __init__(self) -> None:
         self.latest = Tap(1, 0.0)
 
-    def tap(self, for_s: float) -> Tap:
-        self.latest = Tap(3, 1000.0 + for_s)
+    def tap(self, for_s: float, now: float) -> Tap:
+        self.latest = Tap(3, now + for_s)
         return self.latest
 
 

@@ -38,7 +38,7 @@ class Taps:
         self._forget_the_old(now)
         if len(self._taps) >= MOST_TAPS and session not in self._taps:
             raise ConflictError(f"{MOST_TAPS} WebSockets are tapped already: wait until a tap is over")
-        self._taps[session] = relay.tap(for_s)
+        self._taps[session] = relay.tap(for_s, now)
         return self.seen(session, now)
 
     def seen(self, session: str, now: float) -> Tapped:

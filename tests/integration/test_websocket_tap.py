@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 from tests.integration.harness import in_loop
@@ -33,7 +34,7 @@ async def test_a_tap_shows_what_passes_from_now_on(lines: str) -> None:
     async with relayed(lines) as pair:
         await say(pair, b"before")
         (relay,) = relays_of(pair.running).open
-        tap = relay.tap(60)
+        tap = relay.tap(60, anyio.current_time())
         await say(pair, b"seen")
         await pair.upstream.send(frame(PING, b"?"))
         await receive_frame(pair.client)
@@ -48,10 +49,10 @@ async def test_a_tap_shows_what_passes_from_now_on(lines: str) -> None:
 async def test_a_tap_ends_by_itself() -> None:
     async with relayed("inspect = yes") as pair:
         (relay,) = relays_of(pair.running).open
-        over = relay.tap(0)
+        over = relay.tap(0, anyio.current_time())
         await say(pair, b"too late")
         assert not over.entries
-        tap = relay.tap(1e9)
+        tap = relay.tap(1e9, anyio.current_time())
         assert tap.is_over(pair.running.application.frontends[0].deadlines.now + LONGEST_TAP_S + 1)
         await say(pair, b"in time")
         assert len(tap.entries) == 2

@@ -100,9 +100,9 @@ class Relay:
     def is_inspected(self) -> bool:  # can be tapped
         return self._inspectors is not None
 
-    def tap(self, for_s: float) -> Tap:
-        """Note the last frames of both sides, which must be inspected, for so long, 600 s at most."""
-        tap = Tap(TAP_ENTRIES, self._client.loop.time() + min(for_s, LONGEST_TAP_S))
+    def tap(self, for_s: float, now: float) -> Tap:
+        """Note the last frames of both sides, which must be inspected, for so long from `now`, 600 s at most."""
+        tap = Tap(TAP_ENTRIES, now + min(for_s, LONGEST_TAP_S))
         for inspector in self._inspectors or ():
             inspector.tap = tap
         return tap
