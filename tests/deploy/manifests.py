@@ -46,7 +46,7 @@ def patches(directory: Path) -> list[str]:
 
 
 def build(directory: Path) -> list[Document]:
-    """What `kubectl apply -k` would send; skips the test where no kubectl is."""
+    """What `kubectl apply -k` would send; skips the test where no kubectl is, in CI too: Debian 12 has one of 2020."""
     kubectl, kustomize = shutil.which("kubectl"), shutil.which("kustomize")
     if not kubectl and not kustomize:
         pytest.skip("kubectl is missing (https://kubernetes.io/docs/tasks/tools)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import yaml
 
 from tests.deploy.manifests import ROOT, documents, read
+from tests.programs import program
 
 FILE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
@@ -125,9 +125,8 @@ def test_grafana_finds_its_dashboard_and_prometheus() -> None:
     assert "prometheus" in SERVICES
 
 
-@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="apt-get install docker-compose")
 @pytest.mark.parametrize("profile", ["redis", "scale", "monitoring"])
 def test_compose_takes_the_file(profile: str) -> None:
-    command = ["docker-compose", "--profile", profile, "config", "--quiet"]
+    command = [program("docker-compose"), "--profile", profile, "config", "--quiet"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr

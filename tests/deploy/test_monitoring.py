@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.manifests import DEPLOY, KUBERNETES, ROOT, base, documents, named
+from tests.programs import program
 
 ROW = re.compile(r"(?m)^\| `(wsproxy_\w+)` \| (\w+) \|([\w, ]*)\|")
 NAME = re.compile(r"\bwsproxy_\w+")
@@ -111,11 +111,10 @@ def test_what_pods_are_scaled_by_is_there() -> None:
         assert set(rule["resources"]["overrides"]) == {"namespace", "pod"}
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="apt-get install prometheus")
 def test_prometheus_takes_the_rules_and_the_configuration() -> None:
     for command in (["rules", "alerts.yml"], ["config", "prometheus.yml"]):
         done = subprocess.run(
-            ["promtool", "check", *command],
+            [program("promtool", package="prometheus"), "check", *command],
             cwd=DEPLOY / "monitoring", capture_output=True, text=True, check=False, timeout=30,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
