@@ -28,9 +28,9 @@ BLOCK = re.compile(r"(?ms)^```(?:sh|console)\n(.*?)^```$")
 LIMIT_S = 30
 
 NOT_HERE = {
-    "python3 -m venv": "it downloads; CI does it in a container of its own",
+    "python3 -m venv": "it downloads: .ci/run does it",
     "find dist ": "compresses a site of the reader's own",
-    "docker ": "needs a Docker daemon; CI runs the same",
+    "docker ": "needs a Docker daemon: run by hand",
     "kubectl ": "needs a cluster; tests/deploy builds what it would be given",
     "for pod in ": "the same",
     "done": "the same",
@@ -42,7 +42,7 @@ NOT_HERE = {
     "curl --cacert": "run below, with the file it is for",
     ".venv/bin/python -m pytest": "this is it",
     ".venv/bin/python -m loadtests": "minutes of load; its own tests run each part",
-    ".venv/bin/locust": "needs its extra; CI runs it",
+    ".venv/bin/locust": "needs its extra: run by hand",
     ".venv/bin/python -m websockets": "run below: it wants somebody who types",
 }
 
