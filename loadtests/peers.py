@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter, sleep
@@ -41,7 +42,7 @@ NGINX = """\
 load_module {modules}/ngx_stream_module.so;
 daemon off;
 {user}
-worker_processes 1;
+worker_processes {processes};
 worker_rlimit_nofile {descriptors};
 pid {directory}/nginx.pid;
 error_log stderr warn;
@@ -267,7 +268,7 @@ def make_files(directory: Path) -> None:
         (directory / "files" / name).write_bytes(os.urandom(size))
 
 
-def _nginx(directory: Path, ports: Ports) -> list[str]:
+def _nginx(directory: Path, ports: Ports, processes: int = 1) -> list[str]:
     make_certificate(directory)
     make_files(directory)
     user = "user root;" if os.geteuid() == 0 else ""  # else its worker could not enter our directory
@@ -281,6 +282,7 @@ def _nginx(directory: Path, ports: Ports) -> list[str]:
         servers=" ".join(f"server {host}:{ports.origin};" for host in HOSTS),
         modules=NGINX_MODULES,
         user=user,
+        processes=processes,
         descriptors=descriptors,
     )
     (directory / "nginx.conf").write_text(text)
@@ -356,8 +358,10 @@ PEERS = {
     for peer in (
         Peer("wsproxy", _wsproxy(""), _wsproxy_version),
         Peer("wsproxy-64", _wsproxy("server1_max_workers = 64"), _wsproxy_version),
-        Peer("wsproxy-2p", _wsproxy("server1_max_workers = 64", processes=2), _wsproxy_version),
+        Peer("wsproxy-2p", _wsproxy("", processes=2), _wsproxy_version),
+        Peer("wsproxy-64-2p", _wsproxy("server1_max_workers = 128", processes=2), _wsproxy_version),
         Peer("nginx", _nginx, _version_of("nginx", "-v"), _has("nginx")),
+        Peer("nginx-2p", partial(_nginx, processes=2), _version_of("nginx", "-v"), _has("nginx")),
         Peer("haproxy", _haproxy, _version_of("haproxy", "-v"), _has("haproxy")),
         Peer("varnish", _varnish, _version_of("varnishd", "-V"), _has("varnishd")),
         Peer("aiohttp", _aiohttp, lambda: version("aiohttp")),
@@ -380,13 +384,13 @@ def free_port() -> int:
         return port
 
 
-def pinned(core: int) -> Callable[[], None]:
-    """What a child runs before exec, to stay on one core."""
-    return lambda: os.sched_setaffinity(0, {core})
+def pinned(core: int | None) -> Callable[[], None] | None:
+    """What a child runs before exec, to stay on one core; nothing where it may run on all."""
+    return None if core is None else lambda: os.sched_setaffinity(0, {core})
 
 
 @contextlib.contextmanager
-def running(peer: Peer, core: int, origin_port: int = 0) -> Iterator[Running]:
+def running(peer: Peer, core: int | None, origin_port: int = 0) -> Iterator[Running]:
     """Start `peer` on free ports, wait for its first 200, and end it with all its children when the block is left.
 
     Raises PeerError if it ends, or does not answer within START_LIMIT_S.

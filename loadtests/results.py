@@ -91,7 +91,9 @@ ROWS = (
 # and what do two processes in place of one? Varnish keeps answers and does nothing else of this.
 VARIANT_ROWS = {
     "wsproxy-64": ("http-70-64", "http-16k-64", "http-1m-64", "http-70-512"),
-    "wsproxy-2p": ("http-70-64", "http-16k-64", "http-1m-64", "http-70-512", "ws-128", "startup"),
+    "wsproxy-2p": ("http-70-64", "http-1m-64", "http-70-512", "ws-128", "startup"),
+    "wsproxy-64-2p": ("http-70-64", "http-16k-64", "http-1m-64", "http-70-512"),
+    "nginx-2p": ("http-70-64", "http-70-512", "ws-128"),
     "varnish": ("cache-hit-70", "cache-hit-16k"),
 }
 

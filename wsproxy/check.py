@@ -107,7 +107,7 @@ def _directories(config: Config) -> Iterator[Finding]:
 def _pool(server: ServerSettings, config: Config) -> Iterator[Finding]:
     """A pool that is too small to be shared out."""
     count = config.processes or usable_cpus()
-    if server.enabled and server.max_workers < count:
+    if server.enabled and "max_workers" in server.pool_keys and server.max_workers < count:
         total = effective_total(server.max_workers, count)
         message = f"max_workers = {server.max_workers} of {server.name} is below processes = {count}"
         yield Finding(config.source, f"{message}: each has one at least, so it is {total} in total", is_fatal=False)

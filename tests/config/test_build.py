@@ -43,11 +43,19 @@ server2=127.0.0.1:9002
 """
 
 
-def server(port: int, max_workers: int = 3, min_workers: int = 1, buffer_size: int = 10) -> ServerSettings:
+POOL_KEYS = frozenset({"max_workers", "min_workers", "worker_timeout", "buffer_size"})
+
+
+def server(
+    port: int,
+    max_workers: int = 3,
+    min_workers: int = 1,
+    buffer_size: int = 10,
+    pool_keys: frozenset[str] = frozenset(),
+) -> ServerSettings:
     address = Address("127.0.0.1", port)
-    return ServerSettings(
-        f"127.0.0.1:{port}", address, max_workers=max_workers, min_workers=min_workers, buffer_size=buffer_size
-    )
+    pool = {"max_workers": max_workers, "min_workers": min_workers, "buffer_size": buffer_size}
+    return ServerSettings(f"127.0.0.1:{port}", address, **pool, pool_keys=pool_keys)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +71,7 @@ def test_a_file_of_the_original_worker_pool_proxy(text: str | bytes) -> None:
         ),
         groups=(
             GroupSettings("websocket", (server(9101), server(9102))),
-            GroupSettings("http", (server(9001, 10, 3, 20), server(9002))),
+            GroupSettings("http", (server(9001, 10, 3, 20, POOL_KEYS), server(9002))),
         ),
     )
 
@@ -173,21 +181,19 @@ def test_every_available_key() -> None:
         ),
         RouteSettings("websocket:chat", "websocket", "websocket:chat", frontend="frontend"),
     )
-    pool = {"min_workers": 0, "worker_timeout_s": 86400.0, "buffer_size": 0}
+    pool = {"min_workers": 0, "worker_timeout_s": 86400.0, "buffer_size": 0, "pool_keys": POOL_KEYS}
     chat, app = config.groups
     base = Address("es1_hc", 8080, authority="es1_hc:8080", base_path="/base")
     sock = Address(unix_path="/etc/proxy/chat.sock")
     assert chat.servers == (
-        ServerSettings(
-            "one", base, enabled=False, max_workers=9, min_workers=0, worker_timeout_s=86400.0, buffer_size=0
-        ),
+        ServerSettings("one", base, enabled=False, max_workers=9, **pool),  # type: ignore[arg-type]
         ServerSettings("unix:/etc/proxy/chat.sock", sock, max_workers=8, **pool),  # type: ignore[arg-type]
     )
     assert (chat.template, chat.managed) == (None, None)
     assert chat.health == HealthSettings("/up?x=1", 1.0, 1.0, 4, 5)
     assert app == GroupSettings(
         name="app",
-        template=ServerSettings("", Address(), max_workers=4),
+        template=ServerSettings("", Address(), max_workers=4, pool_keys=frozenset({"max_workers"})),
         health=HealthSettings("/healthCheck"),
         managed=ManagedSettings(
             command=("<python>", "-m", "app", "--uds=<sock>"),

@@ -48,7 +48,7 @@ _FILLED_BY_BUILD = {
     RateLimitSettings: {"limits", "place"},
     OverloadSettings: set[str](),
     WebSocketSettings: set[str](),
-    ServerSettings: {"tls_place"},
+    ServerSettings: {"tls_place", "pool_keys"},
     HealthSettings: set[str](),
     ManagedSettings: set[str](),
     LogSettings: {"access_place"},

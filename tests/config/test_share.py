@@ -26,6 +26,8 @@ startup_servers = 2
 [admin]
 """
 
+POOL_KEYS = frozenset({"max_workers", "min_workers", "buffer_size"})
+
 
 
 @pytest.mark.parametrize(
@@ -38,15 +40,27 @@ def test_the_remainder_goes_to_the_first_and_each_has_one(total: int, count: int
 
 
 def test_a_pool_is_shared_out() -> None:
-    server = ServerSettings("a", Address("a", 1), max_workers=3, min_workers=2, buffer_size=5)
+    server = ServerSettings("a", Address("a", 1), 1, 3, 2, buffer_size=5, pool_keys=POOL_KEYS)
     parts = [share_server(server, Share(index, 2)) for index in range(2)]
     assert [(part.max_workers, part.min_workers, part.buffer_size) for part in parts] == [(2, 1, 3), (1, 1, 2)]
 
 
 def test_a_pool_is_never_smaller_than_its_least() -> None:
-    server = ServerSettings("a", Address("a", 1), max_workers=1, min_workers=1, buffer_size=0)
+    server = ServerSettings("a", Address("a", 1), 1, 1, 1, buffer_size=0, pool_keys=POOL_KEYS)
     part = share_server(server, Share(3, 4))
     assert (part.max_workers, part.min_workers, part.buffer_size) == (1, 1, 0)
+
+
+def test_a_pool_that_the_file_says_nothing_of_is_each_processs() -> None:
+    text = "[frontend]\nport=1\n[http]\nserver1=a:1\nserver2=a:2\nserver2_max_workers=6\nbuffer_size=8"
+    part = share_config(load(text, "p.ini", {}, "/"), Share(1, 2))
+    pools = [(server.max_workers, server.min_workers, server.buffer_size) for server in part.groups[0].servers]
+    assert pools == [(3, 1, 4), (3, 1, 4)]
+
+
+def test_the_least_of_a_pool_is_shared_out_with_the_default_above_it() -> None:
+    server = ServerSettings("a", Address("a", 1), min_workers=3, pool_keys=frozenset({"min_workers"}))
+    assert [share_server(server, Share(index, 2)).min_workers for index in range(2)] == [2, 1]
 
 
 def test_connections_are_shared_out_and_those_of_one_client_rounded_up() -> None:

@@ -175,7 +175,7 @@ async def test_a_server_comes_and_goes_in_every_process(tmp_path: Path) -> None:
     ):
         url = f"http://127.0.0.1:{two.port}"
         answer = await running.tell("/backends", {"url": url})
-        assert (answer.status_code, answer.json()["backend"]["max_workers"]) == (201, 3)
+        assert (answer.status_code, answer.json()["backend"]["max_workers"]) == (201, 6)
         assert {(await fetch(running.port)).body for _ in range(8)} == {b"one", b"two"}
         gone = await running.admin.request("DELETE", "/backends", json={"url": url})
         assert gone.status_code == 200
@@ -349,7 +349,7 @@ async def test_managed_servers_run_once(tmp_path: Path) -> None:
 @in_loop
 async def test_a_pool_below_the_number_of_processes_is_named(tmp_path: Path) -> None:
     path = tmp_path / "proxy.ini"
-    path.write_text("[frontend]\nport = 0\nprocesses = 4\n[http]\nserver1 = 127.0.0.1:1\n")
+    path.write_text("[frontend]\nport = 0\nprocesses = 4\n[http]\nserver1 = 127.0.0.1:1\nmax_workers = 3\n")
     code, _, err = await run_to_end("--check", str(path))
     assert code == 0
     assert "max_workers = 3 of 127.0.0.1:1 is below processes = 4: each has one at least, so it is 4 in total" in err

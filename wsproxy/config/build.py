@@ -6,7 +6,7 @@ is checked (reader, sections, crosscheck); what is built after that has no mista
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from wsproxy.config import reader, sections
@@ -53,7 +53,7 @@ from wsproxy.config.schema import (
     TCP_LISTENER,
     WEBSOCKET,
 )
-from wsproxy.config.sections import ParsedSection
+from wsproxy.config.sections import ParsedSection, Setting
 from wsproxy.config.server_keys import BREAKER, HEALTH, MANAGED, OUTLIER, POOL, SCALING, SERVER, WATCH
 from wsproxy.config.watch_settings import BreakerSettings, OutlierSettings, WatchSettings
 
@@ -190,10 +190,11 @@ def _groups(parsed: Sections) -> tuple[GroupSettings, ...]:
 
 def _group(section: ParsedSection, name: str, parsed: Sections, timed: bool) -> GroupSettings:
     managed, discovery = _managed(section), _discovery(section)
+    template = ServerSettings("", Address(), **section.fields(POOL), pool_keys=_pool_keys(section.get))
     return GroupSettings(
         name=name,
         servers=tuple(_server(section, number) for number in sorted(section.servers)),
-        template=ServerSettings("", Address(), **section.fields(POOL)) if managed or discovery else None,
+        template=template if managed or discovery else None,
         health=_health(section),
         watch=_watch(section, timed),
         managed=managed,
@@ -210,7 +211,13 @@ def _server(section: ParsedSection, number: int) -> ServerSettings:
         ca = authorities.value if is_checked and authorities is not None else ""
         fields["address"] = replace(fields["address"], tls_verify=is_checked, tls_ca=ca)
     told = authorities or verify or section.servers[number]["addr"]
-    return ServerSettings(**{**fields, "name": server_name(section, number), "tls_place": str(told.place)})
+    keys = _pool_keys(lambda key: section.server_get(number, key))
+    fields |= {"name": server_name(section, number), "tls_place": str(told.place), "pool_keys": keys}
+    return ServerSettings(**fields)
+
+
+def _pool_keys(get: Callable[[str], Setting | None]) -> frozenset[str]:
+    return frozenset(key.name for key in POOL.keys if get(key.name) is not None)
 
 
 def _health(section: ParsedSection) -> HealthSettings:

@@ -57,6 +57,7 @@ class ServerSettings:
     enabled: bool = True
     backup: bool = False
     tls_place: str = field(default="", compare=False)  # in the ini file, of what its tls_ or its https:// is
+    pool_keys: frozenset[str] = frozenset()  # which of the pool's keys the file sets: several processes share those out
 
 
 @dataclass(frozen=True, slots=True)
