@@ -64,7 +64,7 @@ DOORS: Final = {
     "h11": {"wsproxy.http.h11_codec", "wsproxy.demo"},
     "websockets": {"wsproxy.ws", "wsproxy.demo"},
     "prometheus_client": {"wsproxy.observe"},
-    "redis": {"wsproxy.cache", "wsproxy.limiting.shared", "wsproxy.sharing"},
+    "redis": {"wsproxy.net.redis_link", "wsproxy.limiting.shared"},
     "brotli": {"wsproxy.http.coders"},
     "zstandard": {"wsproxy.http.coders"},
     "dns": {"wsproxy.discovery.dns"},

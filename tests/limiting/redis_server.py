@@ -7,9 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import anyio
+import pytest
+from redis.asyncio import Redis
 
 from tests.integration.harness import refused_port
 from tests.programs import program
+from wsproxy.net import redis_link
+from wsproxy.protection import outage
+
+HASTY_S = 0.02
 
 
 class RedisServer:
@@ -58,3 +64,20 @@ async def redis_server() -> AsyncIterator[RedisServer]:
         yield server
     finally:
         await server.stop()
+
+
+@asynccontextmanager
+async def client_of(server: RedisServer) -> AsyncIterator[Redis]:
+    """A client of the test's own, to look at what is there."""
+    client = Redis(port=server.port)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have servers that failed looked after every 20 ms."""
+    for name in ("FIRST_PAUSE_S", "LONGEST_PAUSE_S"):
+        monkeypatch.setattr(outage, name, HASTY_S)
+    monkeypatch.setattr(redis_link, "TRIAL_S", HASTY_S)

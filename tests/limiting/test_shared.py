@@ -12,7 +12,8 @@ import anyio
 from tests.integration.harness import eventually, in_loop, logged, refused_port
 from tests.limiting.redis_server import redis_server
 from wsproxy.limiting.gates import Gates
-from wsproxy.limiting.shared import MOST_WAITING, TIMEOUT_S, SharedBuckets
+from wsproxy.limiting.shared import MOST_WAITING, SharedBuckets
+from wsproxy.net.redis_link import TIMEOUT_S
 
 
 @asynccontextmanager

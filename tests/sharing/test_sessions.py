@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from tests.integration.harness import RawServer, Wire, connect, eventually, get, http_route, in_loop, logged, ok, proxy
-from tests.limiting.redis_server import RedisServer, redis_server
+from tests.limiting.redis_server import RedisServer, hasten, redis_server
 from wsproxy.sharing import sessions as module
 from wsproxy.sharing.sessions import SharedSessions
 
@@ -59,7 +59,7 @@ async def test_a_client_may_come_to_another_instance() -> None:
 
 @in_loop
 async def test_a_redis_that_is_gone_costs_no_request_and_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.02)
+    hasten(monkeypatch)
     async with redis_server() as redis, RawServer(Named("a")) as server:
         with logged() as log:
             async with proxy(http_route(server.port, lines=told(redis))) as running:
@@ -70,7 +70,7 @@ async def test_a_redis_that_is_gone_costs_no_request_and_is_found_again(monkeypa
                 (store,) = running.application.remembering.stores
                 assert store.faults == 1  # it is not asked again and again
                 await redis.start()
-                await eventually(lambda: store._is_up)
+                await eventually(lambda: any("answers again" in line for line in log.of("INFO")))
                 assert await ask(running.port, b"/") == b'0{"sid":"of-a"}'
         assert len([line for line in log.of("WARNING") if "sticky_redis" in line]) == 1
 
@@ -78,7 +78,6 @@ async def test_a_redis_that_is_gone_costs_no_request_and_is_found_again(monkeypa
 @in_loop
 async def test_what_waits_to_be_written_is_bounded() -> None:
     store = SharedSessions("redis://127.0.0.1:1/0")
-    store._is_up = True
     for number in range(2 * module.MOST_WAITING):
         store.note("http", b"%d" % number, "a")
     assert len(store._waiting) == module.MOST_WAITING

@@ -1,26 +1,24 @@
 """Answers in Redis, where several proxies share them and they outlive a restart.
 
-Knows the Redis client and how answers are packed. A Redis that fails or is slow costs a hit, never a request: each
-question has a deadline, and after a fault none is asked for a while. Writes go one after another through one task, so
-that what was kept and then changed does not come back.
+Knows the commands of Redis and how answers are packed; `net.redis_link` knows how to ask. A Redis that fails or is
+slow costs a hit, never a request: each question has a deadline, and after a fault none is asked until it is back.
+Writes go one after another through one task, so that what was kept and then changed does not come back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from itertools import zip_longest
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from wsproxy.cache.asked import Asked
 from wsproxy.cache.eviction import BoundedMap
@@ -28,14 +26,13 @@ from wsproxy.cache.flights import Landed
 from wsproxy.cache.packed import pack, unpack
 from wsproxy.cache.store import Pointer, StoreFaultError
 from wsproxy.cache.stored import OVERHEAD_BYTES, StoredAnswer
+from wsproxy.net.redis_link import RedisFaultError, RedisLink, RedisLinkSettings
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 CONNECTIONS: Final = 16
 """At a time: at 0.2 ms a question that is 80 000 questions a second."""
-FIRST_PAUSE_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 30.0
-"""How long nothing is asked after a fault, doubled with each that follows."""
 PATIENCE_S: Final = 10.0
 """What an operator who purges waits for; he is told when it was not enough."""
 MOST_UNWRITTEN: Final = 10_000
@@ -48,39 +45,35 @@ MOST_AT_ONCE: Final = 64
 """Keys in one question."""
 KNOWN_BYTES: Final = 4 * 1024 * 1024
 """Values that are remembered with what they mean, so that reading them again is a comparison."""
-LAST_WORDS_S: Final = 1.0
-"""How long connections may take to close at the end."""
 
 _PREFIX: Final = b"wsproxy:"
-_FAULTS: Final = (RedisError, OSError, TimeoutError, ValueError)
-
-_logger = logging.getLogger("wsproxy.cache")
 
 Batch = list[tuple[bytes, "asyncio.Future[StoredAnswer | Pointer | None]"]]
 """Keys that are asked for together, and who waits for each."""
 
-Write = Callable[[], Awaitable[object]]
+Write = Callable[["Redis"], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What is kept of an answer. names: that it varies by, and selected: what the request says in them."""
+
+    names: tuple[bytes, ...]
+    selected: bytes
+    data: bytes
+    lasts_ms: int
+    tags: tuple[bytes, ...]
 
 
 class RedisStore:
-    """Answers by key in one Redis. faults: questions it did not answer in time, or not well."""
+    """Answers by key in one Redis."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        self.faults = 0
-        self._timeout_s = timeout_s
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=timeout_s,
-            socket_timeout=None,  # the deadline of each question is ours
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._redis: Redis = Redis(connection_pool=pool)
+        without_it = "answers come from the servers"
+        self._link = RedisLink(RedisLinkSettings(url, "[cache]", without_it, timeout_s, CONNECTIONS))
+        self._losses = 0
         self._batch: Batch | None = None
         self._known: BoundedMap[tuple[bytes, StoredAnswer | Pointer]] = BoundedMap(KNOWN_BYTES)
-        self._pause_s = FIRST_PAUSE_S
-        self._closed_until = 0.0
         self._unwritten: deque[tuple[int, bytes, Write]] = deque()
         self._unwritten_bytes = 0
         self._pending: dict[bytes, list[Landed | None]] = {}
@@ -88,6 +81,11 @@ class RedisStore:
 
     entries = used_bytes = evicted = 0
     """Redis knows, and has commands that tell."""
+
+    @property
+    def faults(self) -> int:
+        """Questions that were not answered in time, or not well; answers that were damaged, or could not be kept."""
+        return self._link.faults + self._losses
 
     async def find(self, key: bytes, asked: Asked) -> StoredAnswer | None:
         """The answer that fits the request, be it stale."""
@@ -108,76 +106,48 @@ class RedisStore:
         data = pack(answer)
         selected = asked.selected(names)
 
-        async def write() -> None:
-            await self._put(key, names, selected, data, lasts_ms, answer.tags)
+        async def write(redis: Redis) -> None:
+            await self._put(redis, key, _Written(names, selected, data, lasts_ms, answer.tags))
 
         self._later(key, Landed(answer, names, asked), len(data), write)
 
     def forget(self, key: bytes) -> None:
         """Let all answers under a key go, a little later; they are not found from now on."""
-        self._later(key, None, 0, lambda: self._drop(key))
+        self._later(key, None, 0, partial(self._drop, key))
 
     async def drop(self, key: bytes) -> int:
         """Let all answers under a key go; how many they were. Raises StoreFaultError."""
-        return await self._patiently(self._drop(key))
+        return await self._patiently(partial(self._drop, key))
 
     async def drop_tag(self, tag: bytes) -> int:
         """Let all answers with a tag go; how many they were. Raises StoreFaultError."""
-        return await self._patiently(self._drop_group(_name(b"t", tag)))
+        return await self._patiently(partial(_drop_group, _name(b"t", tag)))
 
     async def clear(self) -> int:
         """Let all go; how many they were. Raises StoreFaultError."""
-        return await self._patiently(self._clear())
+        return await self._patiently(_clear)
 
     async def run(self) -> None:
         """Write what is to be written until cancelled."""
-        try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._link.run)
             while True:
                 while self._unwritten:
                     size, key, write = self._unwritten.popleft()
-                    await self._ask(write)
+                    with suppress(RedisFaultError):
+                        await self._link.ask(write)
                     self._unwritten_bytes -= size
                     self._written(key)
                 self._wake.clear()
                 await self._wake.wait()
-        finally:
-            with anyio.move_on_after(LAST_WORDS_S, shield=True):
-                await self._redis.aclose(close_connection_pool=True)
 
     # Asking.
 
-    async def _ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
-        """The answer to a question, None where there is none in time."""
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._closed_until:
-            return None
+    async def _patiently(self, work: Callable[[Redis], Awaitable[int]]) -> int:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await question()
-        except _FAULTS as error:
-            self._failed(loop.time(), error)
-            return None
-        if self._pause_s > FIRST_PAUSE_S:
-            self._pause_s = FIRST_PAUSE_S
-            _logger.info("Redis answers again")
-        return answer
-
-    def _failed(self, now: float, error: Exception) -> None:
-        self.faults += 1
-        if now < self._closed_until:  # others asked at the same time
-            return
-        reason = str(error).strip() or type(error).__name__
-        _logger.warning("Redis does not answer (%s): nothing is asked of it for %g s", reason, self._pause_s)
-        self._closed_until = now + self._pause_s
-        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-
-    async def _patiently(self, work: Awaitable[int]) -> int:
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await work
-        except _FAULTS as error:
-            self.faults += 1
-            raise StoreFaultError(f"Redis does not answer ({str(error).strip() or type(error).__name__})") from None
+            return await self._link.insist(work, PATIENCE_S)
+        except RedisFaultError as error:
+            raise StoreFaultError(str(error)) from None
 
     async def _read(self, name: bytes) -> StoredAnswer | Pointer | None:
         """The value of a key; all who ask in the same turn of the event loop ask Redis once, which costs as much."""
@@ -191,7 +161,7 @@ class RedisStore:
             await asyncio.sleep(0)
             self._close_batch(batch)
             names = [name, *(other for other, _ in batch)]
-            values = await self._ask(lambda: self._get_many(names)) or [None] * len(names)
+            values = await self._get_many(names)
         finally:
             self._close_batch(batch)
             for (_, future), value in zip_longest(batch, values[1 : len(batch) + 1]):
@@ -205,32 +175,36 @@ class RedisStore:
             self._batch = None
 
     async def _get_many(self, names: list[bytes]) -> list[StoredAnswer | Pointer | None]:
-        found = zip(names, await self._redis.mget(names), strict=True)
-        return [None if data is None else self._unpacked(name, _raw(data)) for name, data in found]
+        """The values of keys, None for what Redis has not, or does not tell."""
+        if not self._link.is_open:
+            return [None] * len(names)
+        try:
+            found = zip(names, await self._link.ask(lambda redis: redis.mget(names)), strict=True)
+        except RedisFaultError:
+            return [None] * len(names)
+        return [self._unpacked(name, data) for name, data in found]
 
-    def _unpacked(self, name: bytes, data: bytes) -> StoredAnswer | Pointer | None:
+    def _unpacked(self, name: bytes, data: object) -> StoredAnswer | Pointer | None:
         """What the bytes mean; looked up where they are the same as the last time, as mostly they are."""
+        if not isinstance(data, bytes):  # no such key
+            return None
         known = self._known.get(name)
         if known is not None and known[0] == data:
             return known[1]
         try:
             value = unpack(data)
         except ValueError:  # one that is damaged is no reason to do without the others
-            self.faults += 1
+            self._losses += 1
             return None
         self._known.put(name, (data, value), 2 * len(data) + OVERHEAD_BYTES)
         return value
-
-    async def _get(self, name: bytes) -> StoredAnswer | Pointer | None:
-        data = await self._redis.get(name)
-        return None if data is None else unpack(_raw(data))
 
     # Writing.
 
     def _later(self, key: bytes, landed: Landed | None, size: int, write: Write) -> None:
         """Have it written in turn, and known here until then; given up where too much is waiting already."""
         if len(self._unwritten) >= MOST_UNWRITTEN or self._unwritten_bytes + size > MOST_UNWRITTEN_BYTES:
-            self.faults += 1
+            self._losses += 1
             return
         self._unwritten.append((size, key, write))
         self._unwritten_bytes += size
@@ -243,69 +217,64 @@ class RedisStore:
         if not waiting:
             del self._pending[key]
 
-    async def _put(
-        self,
-        key: bytes,
-        names: tuple[bytes, ...],
-        selected: bytes,
-        data: bytes,
-        lasts_ms: int,
-        tags: tuple[bytes, ...],
-    ) -> None:
+    async def _put(self, redis: Redis, key: bytes, written: _Written) -> None:
         name = _name(b"a", key)
-        groups = [_name(b"t", tag) for tag in tags]
-        if not names and not groups:
-            await self._redis.set(name, data, px=lasts_ms)
+        groups = [_name(b"t", tag) for tag in written.tags]
+        if not written.names and not groups:
+            await redis.set(name, written.data, px=written.lasts_ms)
             return
-        pipeline = self._redis.pipeline(transaction=False)
-        if names:
-            pointer = await self._pointer(name, names)
-            pipeline.set(name, pack(pointer), px=lasts_ms)
-            name = _name(b"v", pointer.prefix + selected)
+        pipeline = redis.pipeline(transaction=False)
+        if written.names:
+            pointer = await self._pointer(redis, name, written.names)
+            pipeline.set(name, pack(pointer), px=written.lasts_ms)
+            name = _name(b"v", pointer.prefix + written.selected)
             groups.append(_name(b"k", pointer.prefix))
-        pipeline.set(name, data, px=lasts_ms)
-        seconds, microseconds = await self._redis.time()
+        pipeline.set(name, written.data, px=written.lasts_ms)
+        seconds, microseconds = await redis.time()
         now_ms = seconds * 1000 + microseconds // 1000
         for group in groups:  # its members leave it when they end: it never holds more than there is
             pipeline.zremrangebyscore(group, "-inf", now_ms)
-            pipeline.zadd(group, {name: now_ms + lasts_ms})
-            pipeline.pexpire(group, lasts_ms, nx=True)
-            pipeline.pexpire(group, lasts_ms, gt=True)
+            pipeline.zadd(group, {name: now_ms + written.lasts_ms})
+            pipeline.pexpire(group, written.lasts_ms, nx=True)
+            pipeline.pexpire(group, written.lasts_ms, gt=True)
         await pipeline.execute()
 
-    async def _pointer(self, name: bytes, names: tuple[bytes, ...]) -> Pointer:
+    async def _pointer(self, redis: Redis, name: bytes, names: tuple[bytes, ...]) -> Pointer:
         """The one that is there if it says the same, else a new one, through which nothing older is found."""
-        found = await self._get(name)
+        found = self._unpacked(name, await redis.get(name))
         if isinstance(found, Pointer) and found.names == names:
             return found
         return Pointer(names, secrets.token_hex(8).encode() + b"\n")
 
-    async def _drop(self, key: bytes) -> int:
+    async def _drop(self, key: bytes, redis: Redis) -> int:
         name = _name(b"a", key)
-        found = await self._get(name)
-        if found is None:
+        data = await redis.get(name)
+        if data is None:
             return 0
-        await self._redis.unlink(name)
-        return await self._drop_group(_name(b"k", found.prefix)) if isinstance(found, Pointer) else 1
+        found = self._unpacked(name, data)
+        await redis.unlink(name)
+        return await _drop_group(_name(b"k", found.prefix), redis) if isinstance(found, Pointer) else 1
 
-    async def _drop_group(self, group: bytes) -> int:
-        members = [_raw(name) for name in await self._redis.zrange(group, 0, -1)]
-        await self._redis.unlink(group)
-        gone = 0
-        for start in range(0, len(members), SCANNED):
-            gone += await self._redis.unlink(*members[start : start + SCANNED])
-        return gone
 
-    async def _clear(self) -> int:
-        gone = 0
-        cursor: Any = 0
-        while True:
-            cursor, names = await self._redis.scan(cursor, match=_PREFIX + b"*", count=SCANNED)
-            if names:
-                await self._redis.unlink(*names)
-                gone += sum(_raw(name).startswith((_PREFIX + b"a:", _PREFIX + b"v:")) for name in names)
-            if not cursor:
-                return gone
+async def _drop_group(group: bytes, redis: Redis) -> int:
+    members = [_raw(name) for name in await redis.zrange(group, 0, -1)]
+    await redis.unlink(group)
+    gone = 0
+    for start in range(0, len(members), SCANNED):
+        gone += await redis.unlink(*members[start : start + SCANNED])
+    return gone
+
+
+async def _clear(redis: Redis) -> int:
+    gone = 0
+    cursor: Any = 0
+    while True:
+        cursor, names = await redis.scan(cursor, match=_PREFIX + b"*", count=SCANNED)
+        if names:
+            await redis.unlink(*names)
+            gone += sum(_raw(name).startswith((_PREFIX + b"a:", _PREFIX + b"v:")) for name in names)
+        if not cursor:
+            return gone
 
 
 def _name(kind: bytes, of: bytes) -> bytes:

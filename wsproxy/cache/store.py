@@ -27,8 +27,6 @@ class Store(Protocol):
     could not do in time.
     """
 
-    faults: int
-
     @property
     def entries(self) -> int: ...
 
@@ -37,6 +35,9 @@ class Store(Protocol):
 
     @property
     def evicted(self) -> int: ...
+
+    @property
+    def faults(self) -> int: ...
 
     async def find(self, key: bytes, asked: Asked) -> StoredAnswer | None:
         """The answer that fits the request, be it stale. Never raises for a store that does not work."""
