@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.backend.test_group import Running, names, run
 from tests.backend.test_guard import BAD, OOPS, ask, group
 from tests.backend.test_pool import done, in_loop
@@ -34,8 +36,28 @@ async def test_an_open_breaker_refuses_at_once_even_where_it_is_the_last() -> No
         await ask(it, "a", BAD, BAD)
         await until(lambda: not names(it))
         (client,) = give(it, 1)
-        assert client.exchange.failure is NO_BACKEND
+        assert client.exchange.failure == replace(NO_BACKEND, retry_after_s=3600)
         assert it.group.backends["a"].guard.is_open
+
+
+@in_loop
+async def test_who_is_refused_is_told_when_the_first_of_the_open_ones_may_be_tried() -> None:
+    async with run(group("abc", breaking(open_s=3600.0))) as it:
+        await ask(it, "a", BAD, BAD)
+        it.group.watch(breaking(open_s=7.2))
+        await ask(it, "b", BAD, BAD)
+        await until(lambda: names(it) == ["c"])
+        await it.group.disable(it.group.backends["c"])
+        (client,) = give(it, 1)
+        assert client.exchange.failure == replace(NO_BACKEND, retry_after_s=8), "rounded up"
+        breaker(it, "b").begin_trials()
+        await until(lambda: names(it) == ["b"])
+        await it.group.set_up(it.group.backends["b"], False)
+        (client,) = give(it, 1)
+        assert client.exchange.failure == replace(NO_BACKEND, retry_after_s=3600)
+        await it.group.disable(it.group.backends["a"])
+        (client,) = give(it, 1)
+        assert client.exchange.failure is NO_BACKEND, "nobody knows when"
 
 
 @in_loop
@@ -81,7 +103,7 @@ async def test_a_trial_that_fails_opens_it_again_and_who_waits_is_told() -> None
             await until(lambda: it.upstreams["a"].pending)
             it.upstreams["a"].answer(bad)
             await until(lambda: done(waiting))  # noqa: B023
-            assert waiting.exchange.failure is NO_BACKEND
+            assert waiting.exchange.failure == replace(NO_BACKEND, retry_after_s=3600)
             assert breaker(it).state.count == 2
 
 

@@ -48,6 +48,7 @@ async def test_open_half_open_closed() -> None:
         refused = await fetch(it.port)
         assert refused.status == 503
         assert b"no healthy backend" in refused.body
+        assert refused.field(b"retry-after") == b"1"
         assert len(server.requests) == seen
         await eventually(lambda: backend.guard.is_half_open)
         assert (await fetch(it.port)).body == b"busy"

@@ -16,7 +16,7 @@ _logger = logging.getLogger("wsproxy.health")
 class CircuitBreaker:
     """A breaker; `changed` is called whenever it opens, lets trials through or closes. since: as for BreakerState."""
 
-    __slots__ = ("_changed", "_name", "_settings", "_timer", "state")
+    __slots__ = ("_changed", "_name", "_open_until", "_settings", "_timer", "state")
 
     def __init__(self, settings: BreakerSettings, name: str, changed: Callable[[], None]) -> None:
         self.state = BreakerState(settings)
@@ -24,6 +24,7 @@ class CircuitBreaker:
         self._name = name
         self._changed = changed
         self._timer: asyncio.TimerHandle | None = None
+        self._open_until = 0.0
 
     def use(self, settings: BreakerSettings) -> None:
         """Take over other settings."""
@@ -41,6 +42,11 @@ class CircuitBreaker:
         return self.state.circuit is Circuit.OPEN
 
     @property
+    def open_for_s(self) -> float:
+        """How long nobody may ask it, from now on."""
+        return max(self._open_until - asyncio.get_running_loop().time(), 0.0) if self.is_open else 0.0
+
+    @property
     def is_half_open(self) -> bool:
         """Only trials may."""
         return self.state.circuit is Circuit.HALF_OPEN
@@ -55,7 +61,9 @@ class CircuitBreaker:
         if self.state.failed(since):
             open_s = self._settings.open_s
             self.close()
-            self._timer = asyncio.get_running_loop().call_later(open_s, self.begin_trials)
+            loop = asyncio.get_running_loop()
+            self._open_until = loop.time() + open_s
+            self._timer = loop.call_at(self._open_until, self.begin_trials)
             _logger.warning("%s: its breaker opens for %g s; the last failure: %s", self._name, open_s, what)
             self._changed()
 

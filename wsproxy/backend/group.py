@@ -9,6 +9,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from math import ceil
 from typing import Protocol
 
 import anyio
@@ -22,7 +24,7 @@ from wsproxy.balancing.policy import Policy
 from wsproxy.balancing.slow_start import step_s
 from wsproxy.config.model import ServerSettings
 from wsproxy.config.watch_settings import WatchSettings
-from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT, UNREACHABLE
+from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT, UNREACHABLE, Failure
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
 from wsproxy.protection.outlier import may_eject
@@ -106,7 +108,7 @@ class Group:
                 servers = self._after(exchange.tried, servers)
             exchange.offered_at = 0.0  # a worker has had it: this attempt waits on a clock of its own
         if not servers:
-            exchange.failure = exchange.failure or NO_BACKEND
+            exchange.failure = exchange.failure or self._nobody()
             return None
         done = exchange.begin()
         if not self.waiting:  # else it would overtake those who wait
@@ -293,8 +295,15 @@ class Group:
 
     def _fail_waiting(self) -> None:
         """Nobody is left to wait for."""
+        failure = self._nobody()
         while self.waiting:
-            self.waiting.popleft().fail(NO_BACKEND)
+            self.waiting.popleft().fail(failure)
+
+    def _nobody(self) -> Failure:
+        """Nobody may be asked; with when the first of the open breakers lets somebody try, where there are any."""
+        breakers = (backend.guard.breaker for backend in self.backends.values() if backend.is_able)
+        waits_s = [breaker.open_for_s for breaker in breakers if breaker is not None and breaker.is_open]
+        return replace(NO_BACKEND, retry_after_s=max(ceil(min(waits_s)), 1)) if waits_s else NO_BACKEND
 
     async def add(self, settings: ServerSettings) -> Backend:
         """Take in a backend, healthy until a check says otherwise; only while `run` runs."""
