@@ -122,7 +122,7 @@ class Application:
         certificates = settings.listener.certificates
         identities = TlsIdentities(certificates) if certificates else None
         frontend = TcpFrontend(settings, group, self.make_policy(settings.algorithm), self.deadlines, identities)
-        frontend.access = self.logbook.access
+        frontend.access, frontend.overload = self.logbook.access, self.guards.overload
         return frontend
 
     def make_policy(self, algorithm: str) -> Policy:

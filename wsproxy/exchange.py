@@ -113,12 +113,12 @@ class BodyError(Exception):
 class StageClock:
     """Where the time of an exchange goes. stage: where it is. spent_s: seconds in each so far, over all attempts."""
 
-    __slots__ = ("_entered_at", "_started_at", "spent_s", "stage")
+    __slots__ = ("_entered_at", "spent_s", "stage")
 
     def __init__(self, now: float) -> None:
         self.stage = QUEUE
         self.spent_s = [0.0, 0.0, 0.0, 0.0]
-        self._started_at = self._entered_at = now  # perf_counter
+        self._entered_at = now  # perf_counter
 
     def enter(self, stage: int) -> None:
         """A stage begins, and the one before has ended."""
@@ -127,14 +127,9 @@ class StageClock:
         self._entered_at = now
         self.stage = stage
 
-    def stop(self) -> None:
-        """The exchange is over: count the last of its stages too."""
-        self.enter(self.stage)
-
-    @property
-    def total_s(self) -> float:
-        """From its beginning to the latest change."""
-        return self._entered_at - self._started_at
+    def stop(self, ended_at: float) -> None:
+        """The exchange was over at that time (perf_counter): count the last of its stages up to then."""
+        self.spent_s[self.stage] += max(ended_at - self._entered_at, 0.0)
 
 
 class Exchange:

@@ -59,8 +59,12 @@ class Guards:
 
     @property
     def connections(self) -> int:
-        """Those of clients, of TCP listeners too."""
-        return sum(each.connections for each in (*self._app.listeners, *self._app.retired))
+        """Those of clients, of TCP listeners too; not of those who have their last answer and are only to read it.
+
+        Else of many who come at once nobody would find room: each would still count those turned away before.
+        """
+        there = sum(each.connections for each in (*self._app.listeners, *self._app.retired))
+        return there - sum(len(each.ending) for each in self.every_frontend)
 
     @property
     def every_route(self) -> Iterable[Route]:

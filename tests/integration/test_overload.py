@@ -152,6 +152,21 @@ async def test_more_connections_than_the_budget_are_told_and_closed_and_those_be
 
 
 @in_loop
+async def test_of_many_who_come_at_once_as_many_find_room_as_there_is() -> None:
+    budget = "[overload]\nmax_connections = 10\n"
+    async with RawServer(ok()) as server, proxy(budget + http_route(server.port)) as running:
+        clients = [await connect(running.port) for _ in range(30)]
+        await eventually(lambda: running.sessions == 30)
+        for client in clients:
+            await client.send(get())
+        statuses = [(await client.response()).status for client in clients]
+        assert sorted(statuses) == [200] * 10 + [503] * 20
+        assert overload_of(running).refused == {"connections": 20}
+        for client in clients:
+            await client.close()
+
+
+@in_loop
 async def test_more_handshakes_than_the_budget_are_told_and_open_ones_do_not_count() -> None:
     go_on = anyio.Event()
 

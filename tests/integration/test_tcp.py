@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -296,6 +296,39 @@ async def test_clients_over_the_limit_wait_in_the_backlog() -> None:
 
 
 @in_loop
+async def test_past_the_budget_of_the_proxy_clients_are_closed_at_once_and_counted() -> None:
+    budget = "[overload]\nmax_connections = 4\n"
+    async with RawServer(echo) as server, listening(budget + section(server.port)) as running:
+        with logged() as log:
+            clients = [await connect(running.port) for _ in range(10)]
+            await eventually(lambda: running.ended() == {"overload": 6})
+            served = []
+            for client in clients:
+                with suppress(*LOST):
+                    await client.send(b"ping")
+                    if await client.some() == b"ping":
+                        served.append(client)
+            assert len(served) == 4
+            assert running.listener.connections == 4
+            for client in served[:2]:  # who was there goes on
+                await client.send(b"more")
+                assert await client.exactly(4) == b"more"
+            await served[0].close()
+            await eventually(lambda: running.listener.connections == 3)
+            async with await connect(running.port) as late:
+                await late.send(b"late")
+                assert await late.exactly(4) == b"late"
+            for client in clients:
+                await client.close()
+        assert len([line for line in log.of("WARNING") if line.startswith("overload (")]) == 1
+        overload = running.application.guards.overload
+        assert overload.refused == {"connections": 6}
+        snapshot = running.application.administration.figures.snapshot()
+        assert snapshot.overload is not None
+        assert snapshot.overload.refused == {"connections": 6}
+
+
+@in_loop
 async def test_the_proxy_header_is_sent_and_accepted() -> None:
     async with RawServer(echo) as server:
         inner = section(server.port, lines="send_proxy = v1\nproxy_protocol = accept\ntrusted_proxies = 127.0.0.1")
@@ -356,6 +389,36 @@ async def test_tls_can_end_here() -> None:
             assert await reader.readexactly(250_000) == b"hello" * 50_000
             writer.close()
             await eventually(lambda: not running.listener.relays)
+
+
+@in_loop
+async def test_past_the_budget_no_tls_handshake_is_waited_for() -> None:
+    chain, key = authority().issue("service.example")
+    lines = f"tls_certificate = {chain}\ntls_key = {key}"
+    text = f"[overload]\nmax_connections = 1\n{section(1, lines=lines)}"
+    async with listening(text) as running, await connect(running.port):
+        await eventually(lambda: running.listener.connections == 1)
+        async with await connect(running.port) as second:
+            assert await second.rest() == b""
+        assert running.ended() == {"overload": 1}
+
+
+@in_loop
+async def test_a_reload_brings_a_budget_for_what_comes_from_then_on() -> None:
+    async with RawServer(echo) as server:
+        texts = [f"{budget}\n{section(server.port)}" for budget in ("", "[overload]\nmax_connections = 1", "")]
+        async with listening(*texts) as running, await connect(running.port) as first:
+            await first.send(b"a")
+            assert await first.exactly(1) == b"a"
+            await running.application.reload()
+            async with await connect(running.port) as second:
+                assert await second.rest() == b""
+            await running.application.reload()
+            async with await connect(running.port) as third:
+                await third.send(b"b")
+                assert await third.exactly(1) == b"b"
+            await first.send(b"c")
+            assert await first.exactly(1) == b"c"
 
 
 @in_loop

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from time import perf_counter
 
 import pytest
 
@@ -253,6 +254,20 @@ def test_who_ended_it_and_when(failure: Failure | None, stage: int, code: str) -
         exchange.stages = StageClock(0.0)
         exchange.stages.enter(stage)
         assert termination(exchange) == code
+
+    run(main)
+
+
+def test_no_stage_takes_longer_than_the_whole() -> None:
+    async def main() -> None:
+        client = Client()
+        exchange = client.exchange
+        exchange.started_at = perf_counter() - 10.0
+        exchange.ended_at = exchange.started_at + 1.5  # its line is written long after that
+        exchange.stages = StageClock(exchange.started_at)
+        exchange.stages.stage = CONNECT
+        exchange.failure = connect_failed("refused", timed_out=False)
+        assert line_of(client, "$queue_ms $connect_ms $total_ms") == "0.0 1500.0 1500.0"
 
     run(main)
 

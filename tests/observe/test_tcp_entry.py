@@ -57,8 +57,14 @@ def test_what_is_known_stands_at_its_name() -> None:
         ("cut", "PD", "proxy", ""),
         ("no_server", "PQ", "proxy", "no_server"),
         ("refused", "SC", "proxy", "refused"),
+        ("overload", "PR", "proxy", "overload"),
     ],
 )
 def test_endings(result: str, letters: str, closed_by: str, reason: str) -> None:
     line = line_of(replace(END, result=result))
     assert (line["termination"], line["closed_by"], line["reason"]) == (letters, closed_by, reason)
+
+
+def test_who_was_let_in_nowhere_has_no_time_to_connect() -> None:
+    line = line_of(replace(END, result="overload", connect_s=None))
+    assert (line["connect_ms"], line["total_ms"]) == (None, 3250.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from wsproxy.config.model import FrontendSettings
@@ -38,12 +39,19 @@ class RefusedError(ConnectionAbortedError):
     """The connection may not come in; str() says why."""
 
 
-class Entrance:
-    """The stages of one frontend, those that its settings ask for."""
+Admit = Callable[[str], None]
+"""Told the address of a client before anything is done for it. Raises RefusedError."""
 
-    def __init__(self, settings: FrontendSettings, identities: TlsIdentities | None) -> None:
+
+class Entrance:
+    """The stages of one frontend, those that its settings ask for, and `admit` before the TLS handshake."""
+
+    def __init__(
+        self, settings: FrontendSettings, identities: TlsIdentities | None, admit: Admit | None = None
+    ) -> None:
         self._settings = settings
         self._identities = identities
+        self._admit = admit
         limit = settings.max_connections_per_ip
         self._addresses = None if limit is None else AddressLimitState(limit)
         self._counted: dict[Stream, str] = {}
@@ -70,7 +78,10 @@ class Entrance:
         try:
             async with asyncio.timeout(self._settings.header_timeout_s):
                 stream.announced_peer, stream.announced_port = await self._read_announced(accepted)
-                self._count(stream, stream.announced_peer or peer_of(accepted))
+                peer = stream.announced_peer or peer_of(accepted)
+                self._count(stream, peer)
+                if self._admit is not None:
+                    self._admit(peer)
                 await self._connect(accepted, stream)
         except BaseException:
             accepted.close()

@@ -67,7 +67,7 @@ class Frontend:
     """A listener and what its sessions share.
 
     http_routes, websocket_routes: the routes of each kind that this frontend serves. stopping: no new work is taken.
-    lingers: but for one last request of each connection.
+    lingers: but for one last request of each connection. ending: sessions whose client is only to read its last answer.
     ended: the last connection is gone. scheme: what its clients use. answer_fields: lines that each answer gets.
     answers: what it answers by itself. via: its name in Via, or b"". edits: what is done to the head of every answer.
     refused: requests that no route got, by status.
@@ -93,6 +93,7 @@ class Frontend:
         self.https_port: int | None = None
         self.use(settings)
         self.sessions: set[ClientSession] = set()
+        self.ending: set[ClientSession] = set()
         self.sockets: list[socket.socket] = []
         self.turn: AcceptTurn | None = None
         self.ended = asyncio.Event()
@@ -215,6 +216,7 @@ class Frontend:
     def leave(self, session: ClientSession) -> None:
         """A session is over, or has become a relay."""
         self.sessions.discard(session)
+        self.ending.discard(session)
         self.deadlines.forget(session)
 
     @property

@@ -57,8 +57,9 @@ class Load(Protocol):
 class Overload:
     """Whether there is room for more.
 
-    buffered_bytes, lag_s: as of the last look. refused: requests by what there was too much of ("connections",
-    "handshakes", "bytes", "lag"). closed: WebSockets that were let go for the bytes they held.
+    buffered_bytes, lag_s: as of the last look. refused: requests, and connections to be relayed as TCP, by what there
+    was too much of ("connections", "handshakes", "bytes", "lag"). closed: WebSockets that were let go for the bytes
+    they held.
     """
 
     def __init__(self, settings: OverloadSettings, load: Load) -> None:

@@ -361,8 +361,7 @@ class ClientSession:
         True when the connection may go on.
         """
         frontend = self._frontend
-        status, message = error.status, str(error)
-        request_id = self.identity.request_id(head)
+        status, message, request_id = error.status, str(error), self.identity.request_id(head)
         if not error.route:  # which has counted it
             frontend.refused[status] += 1
             self._requests += 1
@@ -393,6 +392,7 @@ class ClientSession:
             stream.close()
             return
         self.exchange = None
+        self._frontend.ending.add(self)
         stream.shut_down_writing()
         self.deadline = self._frontend.deadlines.after(LINGER_S)
         discarded = len(stream.take())

@@ -16,7 +16,7 @@ from wsproxy.backend.group import Group
 from wsproxy.balancing.policy import Policy
 from wsproxy.config.model import FrontendSettings, TcpSettings
 from wsproxy.errors import connect_failed
-from wsproxy.frontend.entrance import Entrance
+from wsproxy.frontend.entrance import Entrance, RefusedError
 from wsproxy.frontend.tcp_relay import TcpRelay
 from wsproxy.http.proxy_header import proxy_header
 from wsproxy.net.deadlines import Deadlines
@@ -30,12 +30,15 @@ from wsproxy.observe.tcp_entry import TcpEnd
 if TYPE_CHECKING:
     import socket
 
+    from wsproxy.frontend.overload import Overload
+
 SAY_EVERY_S: Final = 60.0
 """Clients that find no server are worth a line, but not one for each."""
 
 NO_SERVER: Final = "no_server"
 REFUSED: Final = "refused"
-"""Results of connections that reached no server: none is healthy, or none took them."""
+OVERLOAD: Final = "overload"
+"""Results of connections that reached no server: none is healthy, none took them, or the proxy has no room."""
 
 _logger = logging.getLogger("wsproxy.tcp")
 
@@ -69,8 +72,9 @@ class TcpTotals:
 class TcpFrontend:
     """A listener whose connections go to the servers of a group, one each.
 
-    access: who writes its lines; set before the first connection. ended: the last connection is gone. relays: what is
-    open now, and which backend holds it. stopping: nothing new is taken.
+    access: who writes its lines; overload: what the process has room for; both are set before the first connection.
+    ended: the last connection is gone. relays: what is open now, and which backend holds it. stopping: nothing new is
+    taken.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class TcpFrontend:
         self.group = group
         self.policy = policy
         self.access: TcpRecorder | None = None
+        self.overload: Overload | None = None
         self.identities = identities
         self.sockets: list[socket.socket] = []
         self.turn: AcceptTurn | None = None
@@ -120,7 +125,7 @@ class TcpFrontend:
         """Serve on listening `sockets` until `stop`, then until the last connection has ended."""
         settings = self.settings
         self.sockets = sockets
-        self._entrance = Entrance(settings, self.identities) if Entrance.is_needed(settings) else None
+        self._entrance = Entrance(settings, self.identities, self._admit)
         self._listener = Listener(settings.name, sockets, self._serve, settings.max_connections, self._entrance)
         self._listener.turn = self.turn
         try:
@@ -131,6 +136,17 @@ class TcpFrontend:
             self.ended.set()
 
     # One connection.
+
+    def _admit(self, client: str) -> None:
+        """Turn a client away while the process has no room for more. Raises RefusedError."""
+        if self.overload is not None and self.overload.excess(is_first=True, is_handshake=False):
+            self._note(TcpEnd(self.tcp.name, "", OVERLOAD, 0, None, 0.0), client)
+            raise RefusedError("the proxy is overloaded")
+
+    def _note(self, end: TcpEnd, client: str) -> None:
+        self.totals.add(end)
+        if self.access is not None:
+            self.access.tcp(end, client)
 
     async def _serve(self, stream: Stream) -> None:
         started_at = perf_counter()
@@ -161,13 +177,11 @@ class TcpFrontend:
             name, result = backend.name, relay.ending or "cut"
             client_bytes, upstream_bytes = relay.client.received_bytes, relay.upstream.received_bytes
         now = perf_counter()
-        connect_s = connected_at - started_at
-        end = TcpEnd(
-            self.tcp.name, name, result, attempts, connect_s, now - started_at, client_bytes, upstream_bytes
+        connect_s = connected_at - started_at if attempts else None
+        total_s = now - started_at
+        self._note(
+            TcpEnd(self.tcp.name, name, result, attempts, connect_s, total_s, client_bytes, upstream_bytes), client
         )
-        self.totals.add(end)
-        if self.access is not None:
-            self.access.tcp(end, client)
 
     async def _connect(self, stream: Stream) -> tuple[tuple[Backend, Stream] | None, int]:
         """A connection to the first server that takes one, in the order of the policy; and how many were asked."""

@@ -109,7 +109,7 @@ class AccessLog:
     def record(self, exchange: Exchange, client: str) -> None:
         """An exchange has ended, answered or not."""
         if exchange.failure is not None and exchange.stages is not None:
-            exchange.stages.stop()
+            exchange.stages.stop(exchange.ended_at)
         self._sheet.look_at_clock()
         self._add(self._request.line(request_values(self._sheet, client, exchange)))
 

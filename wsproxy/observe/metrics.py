@@ -293,7 +293,7 @@ def _message_sizes(named: Iterable[tuple[Labels, WebSocketFigures]]) -> Metric:
 
 def _overload(snapshot: Snapshot) -> Iterator[Metric]:
     items = [] if snapshot.overload is None else [((), snapshot.overload)]
-    text = "Requests refused for what there was too much of: connections, handshakes, bytes or lag."
+    text = "Requests and TCP connections refused for what there was too much of: connections, handshakes, bytes or lag."
     refused = [((reason,), float(count)) for _, overload in items for reason, count in overload.refused.items()]
     yield _counter("wsproxy_overload_refused_requests", text, ("excess",), refused)
     yield from _rows("wsproxy_overload_", (), _OVERLOAD, items)
