@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -69,8 +68,9 @@ class Application:
     frontend_by_name, routes, groups: as they are now. retired: frontends whose place another has taken, until their
     last connection ends. read: reads the configuration anew for a reload. ready: whether new clients are welcome, which
     ends `drain_delay` before they are turned away. sticky_secret: signs cookies where a route has no secret of its own;
-    b"" for one that nobody knows. handover: to a successor, None for none; successor: its process, once it
-    serves. What one of several processes does otherwise is in `supervisor`.
+    b"" for one that nobody knows. replaces_another: whether a proxy that runs is to leave once this one serves.
+    reloading: held meanwhile. handover: to a successor, None for none; successor: its process, once it serves.
+    What one of several processes does otherwise is in `supervisor`.
     """
 
     def __init__(
@@ -102,7 +102,8 @@ class Application:
         self._read = read
         self.manager = manager or ServiceManager()
         self._inherited = inherited or InheritedSockets()
-        self._reloading = anyio.Lock()
+        self.replaces_another = self._inherited.are_in_use
+        self.reloading = anyio.Lock()
         self._services: TaskGroup | None = None
         self._listeners: TaskGroup | None = None
         self.handover: Handover | None = None
@@ -168,13 +169,6 @@ class Application:
         found = {frontend.settings.name: frontend.sockets for frontend in self.listeners}
         return {**found, "admin": self.administration.sockets}
 
-    def leave_to(self, successor: int) -> None:
-        """Another process accepts in our place from now on: drain, and end."""
-        self.successor = successor
-        self.manager.replaced(successor)
-        self.administration.close_listener()
-        signal.raise_signal(signal.SIGTERM)
-
     @property
     def frontends(self) -> list[Frontend]:
         """Those that accept connections, in the order of the configuration."""
@@ -228,11 +222,14 @@ class Application:
             self.logbook.start(self._services)
             self._services.start_soon(self.guards.run)
             self._services.start_soon(self.remembering.run)
-            self._services.start_soon(self.administration.run)
+            if not self.replaces_another:
+                self._services.start_soon(self.administration.run)
             self._services.start_soon(self.caching.run)
             for running in self.groups.values():
                 self._services.start_soon(running.run)
             if await self._comes_up(stop.wait):
+                if self.replaces_another:  # until now that one answers operators and probes, who want one that serves
+                    self._services.start_soon(self.administration.run)
                 async with anyio.create_task_group() as self._listeners:
                     for frontend, sockets in zip(self.listeners, bound, strict=True):
                         self.start_frontend(frontend, sockets)
@@ -262,11 +259,13 @@ class Application:
         """
         if self._read is None:
             raise ReloadError("this configuration came from no file")
-        async with self._reloading:
+        async with self.reloading:
             if dry_run:
                 return make_plan(self.config, await read_aside(self._read))
             self.manager.reloading()
             try:
+                if self.handover is not None and self.handover.heir is not None:
+                    raise ReloadError(f"process {self.handover.heir} is taking over, with the file as it has found it")
                 with self.administration.figures.counting_reload():
                     change = Reload(self, await read_aside(self._read))
                     await self.carry_out(change)

@@ -1,7 +1,7 @@
 """The command line: which file to run, and what to do with it instead of running it.
 
-Exit codes: 0 after an orderly end; 2 when the command line, the file or an address in it is wrong: nothing was
-started then.
+Exit codes: 0 after an orderly end; 1 when it was to take over from another proxy, which goes on instead; 2 when the
+command line, the file or an address in it is wrong: nothing was started then.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from wsproxy.net.loop import has_uvloop
 from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.observe.logs import set_up_logging
 from wsproxy.supervisor.source import Source
-from wsproxy.supervisor.takeover import Handover, Predecessor, successor_command, usual_path
+from wsproxy.supervisor.takeover import Handover, Predecessor, TakeoverError, successor_command, usual_path
 
 USAGE_ERROR = 2
+NOT_TAKEN_OVER = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,7 +80,16 @@ def _serve(config: Config, source: Source, takes_over: bool) -> int:
         for settings, reason in _failures(group):
             sys.stderr.write(f"{settings.place}: {reason}\n")
         code = USAGE_ERROR
+    except* TakeoverError as group:
+        sys.stderr.write(f"{config.source}: {_first(group)}\n")
+        code = NOT_TAKEN_OVER
     return code
+
+
+def _first(group: BaseExceptionGroup[TakeoverError]) -> TakeoverError:
+    """One of the errors inside, however deep."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _failures(group: BaseExceptionGroup[BindError]) -> list[tuple[FrontendSettings | AdminSettings, str]]:

@@ -116,7 +116,12 @@ class ServiceManager:
 
 
 class InheritedSockets:
-    """Listening sockets that were opened before us, each with its name, until a frontend takes them."""
+    """Listening sockets that were opened before us, each with its name, until a frontend takes them.
+
+    are_in_use: whether another proxy accepts on them until we serve.
+    """
+
+    are_in_use = False
 
     def __init__(self, sockets: list[tuple[str, socket.socket]] | None = None) -> None:
         self._sockets = sockets or []

@@ -15,7 +15,7 @@ import struct
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 
@@ -34,6 +34,7 @@ ANSWER_S: Final = 5.0
 _LENGTH: Final = struct.Struct(">I")
 
 Body = dict[str, Any]
+T = TypeVar("T", int, str, Body)
 Handler = Callable[[str, Body, list[socket.socket]], Awaitable[Body]]
 """Answers a request of some kind. What it raises as RefusedError goes back as such."""
 
@@ -77,8 +78,8 @@ class Channel:
                     answer, _ = await self._receive()
                     self._expected -= 1
         if "refused" in answer:
-            raise RefusedError(answer["refused"])
-        return dict(answer["body"])
+            raise RefusedError(str(answer["refused"]))
+        return _member(answer, "body", dict)
 
     async def answer(self, handler: Handler) -> None:
         """Have requests answered, one after another, until the other side is gone."""
@@ -87,7 +88,8 @@ class Channel:
                 request, sockets = await self._receive()
                 content: Body
                 try:
-                    content = {"body": await handler(request["kind"], request["body"], sockets)}
+                    kind, body = _member(request, "kind", str), _member(request, "body", dict)
+                    content = {"body": await handler(kind, body, sockets)}
                 except RefusedError as error:
                     content = {"refused": str(error)}
                 await self._send(_encoded(content))
@@ -118,10 +120,12 @@ class Channel:
         if size > MAX_MESSAGE_BYTES:
             raise ChannelError(f"a message of {size} bytes is too large")
         await self._fill(_LENGTH.size + size)
-        content = json.loads(bytes(self._received[_LENGTH.size : _LENGTH.size + size]))
+        content = _decoded(bytes(self._received[_LENGTH.size : _LENGTH.size + size]))
         del self._received[: _LENGTH.size + size]
-        taken = [self._descriptors.popleft() for _ in range(content.pop("sockets"))]
-        return content, [socket.socket(fileno=descriptor) for descriptor in taken]
+        count = _member(content, "sockets", int)
+        if not 0 <= count <= len(self._descriptors):
+            raise ChannelError(f"{len(self._descriptors)} of {count} sockets came")
+        return content, [socket.socket(fileno=self._descriptors.popleft()) for _ in range(count)]
 
     async def _fill(self, size: int) -> None:
         """Read until so much is there. Raises ChannelError."""
@@ -165,6 +169,25 @@ def _encoded(content: Body, sockets: Sequence[socket.socket] = ()) -> bytes:
     if len(data) > MAX_MESSAGE_BYTES or len(sockets) > MAX_DESCRIPTORS:
         raise ChannelError(f"a message of {len(data)} bytes and {len(sockets)} sockets is too large")
     return _LENGTH.pack(len(data)) + data
+
+
+def _decoded(data: bytes) -> Body:
+    """The message. Raises ChannelError for what none of us writes."""
+    try:
+        content = json.loads(data)
+    except ValueError:  # and the UnicodeDecodeError that is one
+        content = None
+    if not isinstance(content, dict):
+        raise ChannelError("what it says cannot be understood")
+    return content
+
+
+def _member(content: Body, name: str, kind: type[T]) -> T:
+    """One of the parts of a message. Raises ChannelError where it is not there, or is something else."""
+    value = content.get(name)
+    if not isinstance(value, kind):
+        raise ChannelError("what it says cannot be understood")
+    return value
 
 
 def _wake(ready: asyncio.Future[None]) -> None:

@@ -72,14 +72,18 @@ class Child:
 
     async def wait(self) -> str:
         """Wait for its end; how it ended, in words."""
-        code = await self._process.wait()
-        if code >= 0:
-            return f"exit status {code}"
-        with suppress(ValueError):
-            return signal.Signals(-code).name
-        return f"signal {-code}"
+        return in_words(await self._process.wait())
 
     def kill(self) -> None:
         """End it at once."""
         with suppress(ProcessLookupError):
             self._process.kill()
+
+
+def in_words(code: int) -> str:
+    """How a process has ended, by its return code."""
+    if code >= 0:
+        return f"exit status {code}"
+    with suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"

@@ -56,7 +56,7 @@ class Children:
 
     changing: held while orders change, so that a process that comes meanwhile comes with the old or the new ones whole.
     past: what processes have counted that are gone. deaths: how many there were. up: each has served, or failed
-    once. ended: the last one has, after `stop`.
+    once. one_serves: at least one has. ended: the last one has, after `stop`.
     """
 
     def __init__(self, count: int, orders: Callable[[], Orders]) -> None:
@@ -66,6 +66,7 @@ class Children:
         self.past: Snapshot | None = None
         self.deaths = 0
         self.up = anyio.Event()
+        self.one_serves = anyio.Event()
         self.ended = anyio.Event()
         self._orders = orders
         self._turns = AcceptTurns(count)
@@ -87,6 +88,13 @@ class Children:
             for index, lives in sorted(self._short_lives.items())
             if lives >= CRASH_LOOP and not self._is_sound(index)
         )
+
+    @property
+    def last_words(self) -> str:
+        """How those have ended that do not serve."""
+        serving = {child.index for child in self.serving}
+        words = sorted(self._last_words.items())
+        return "; ".join(f"process {index + 1} has ended ({how})" for index, how in words if index not in serving)
 
     def _is_sound(self, index: int) -> bool:
         child = self.alive.get(index)
@@ -117,7 +125,8 @@ class Children:
             self._saw(index)
             _logger.error("process %d has ended (%s), starts again in %g s", index + 1, how, delay_s)
             if self._short_lives[index] == CRASH_LOOP:
-                _logger.critical("process %d keeps ending: the others go on without it", index + 1)
+                others = "the others go on without it" if self.serving else "no process serves"
+                _logger.critical("process %d keeps ending: %s", index + 1, others)
             with anyio.move_on_after(delay_s):
                 await self._stop.wait()
 
@@ -149,6 +158,7 @@ class Children:
     async def _attend(self, child: Child) -> None:
         """Have it serve, then look after it."""
         try:
+            await child.channel.ask("come_up", timeout_s=SLOW_START_S)  # the interpreter: no change waits for that
             async with self.changing:
                 orders = self._orders()
                 await child.channel.ask("start", orders.start(child.index), orders.sockets, SLOW_START_S)
@@ -160,9 +170,11 @@ class Children:
         except ChannelError as error:
             with anyio.move_on_after(REAP_S):  # how it ended says more than that it is gone
                 await child.wait()
+                return
             self.end(child, str(error))
             return
         _logger.info("process %d serves (pid %d)", child.number, child.pid)
+        self.one_serves.set()
         self._saw(child.index)
         while True:
             await anyio.sleep(LOOK_EVERY_S)
@@ -197,7 +209,7 @@ class Children:
         async with anyio.create_task_group() as tasks:
             for child in self.serving:
                 tasks.start_soon(self.look, child)
-        found = [child.latest for child in self.serving if child.latest is not None]
+        found = [child.latest for child in self.alive.values() if child.latest is not None]  # until it is in `past`
         return found if self.past is None else [*found, self.past]
 
     async def ask_all(

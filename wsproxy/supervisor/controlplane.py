@@ -31,6 +31,7 @@ from wsproxy.supervisor.following import GroupState, states_of
 from wsproxy.supervisor.many import ManyControl
 from wsproxy.supervisor.orders import Orders
 from wsproxy.supervisor.source import Source
+from wsproxy.supervisor.takeover import TakeoverError
 
 if TYPE_CHECKING:
     from wsproxy.admin.control import Control
@@ -130,10 +131,17 @@ class ControlPlane(Application):
             tasks.cancel_scope.cancel()
 
     async def come_up(self) -> None:
-        """Wait for managed servers, then for the processes."""
+        """Wait for managed servers, then until the processes serve.
+
+        Raises TakeoverError when one of them does not, and the proxy that is to be replaced serves still.
+        """
         await super().come_up()
         self.services.start_soon(self.children.run)
         await self.children.up.wait()
+        if self.replaces_another and len(self.children.serving) < self.children.count:
+            await self._end_processes()
+            raise TakeoverError(self.children.last_words)
+        await self.children.one_serves.wait()
 
     async def drain(self, listeners: TaskGroup, next_signal: Callable[[], Awaitable[object]]) -> None:  # noqa: ARG002
         """Have every process drain; those that do not end in time are killed."""
@@ -143,10 +151,13 @@ class ControlPlane(Application):
                 listening.close()
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(self._hurry_on_signal, next_signal)
-            with anyio.move_on_after(self.shutdown_timeout_s + END_S):
-                await self.children.stop(self.successor)
-                await self.children.ended.wait()
+            await self._end_processes()
             waiting.cancel_scope.cancel()
+
+    async def _end_processes(self) -> None:
+        with anyio.move_on_after(self.shutdown_timeout_s + END_S):
+            await self.children.stop(self.successor)
+            await self.children.ended.wait()
         if self.children.alive:
             _logger.warning("%d processes did not end in time and are killed", len(self.children.alive))
 

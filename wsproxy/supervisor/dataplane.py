@@ -136,6 +136,7 @@ class DataPlaneProcess:
         self._operators: ApplicationControl | None = None
         self._prepared: tuple[Reload, Share] | None = None
         self._actions: dict[str, Callable[[Body, list[socket.socket]], Awaitable[Body]]] = {
+            "come_up": self._come_up,
             "start": self._start,
             "prepare": self._prepare,
             "commit": self._commit,
@@ -190,6 +191,10 @@ class DataPlaneProcess:
         return self._operators
 
     # Its life.
+
+    async def _come_up(self, _: Body, __: list[socket.socket]) -> Body:
+        """It has, and can be started."""
+        return {}
 
     async def _start(self, body: Body, sockets: list[socket.socket]) -> Body:
         """Serve; answered once it does."""

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import signal
 import socket
 import stat
 import struct
@@ -27,6 +28,7 @@ import anyio
 import wsproxy
 from wsproxy.net.systemd import InheritedSockets, is_bound
 from wsproxy.supervisor.channel import Body, Channel, ChannelError, RefusedError
+from wsproxy.supervisor.child import in_words
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -40,7 +42,13 @@ MEET_S: Final = 10.0
 """What a predecessor may take to answer: longer, and its event loop hangs."""
 
 LOOK_S: Final = 0.2
-"""How often a successor of our own is looked at, in case it ends before it serves."""
+"""How often a successor is looked at: whether it serves, and whether it has ended before it did."""
+
+ENDING_S: Final = 2.0
+"""A process that was killed closes its sockets first, and has ended a moment later."""
+
+ACCEPT_AGAIN_S: Final = 1.0
+"""Until another successor is waited for where the system could not let one in (too few descriptors)."""
 
 LONGEST_PATH: Final = 100
 """The system's limit is 108 bytes with the final zero, on some 104."""
@@ -48,6 +56,10 @@ LONGEST_PATH: Final = 100
 _CREDENTIALS: Final = struct.Struct("3i")  # pid, uid and gid of the peer (SO_PEERCRED)
 
 _logger = logging.getLogger("wsproxy.takeover")
+
+
+class TakeoverError(Exception):
+    """We were to take over and may not, or cannot: the predecessor goes on; str() says why."""
 
 
 def usual_path(ini: str) -> str:
@@ -71,6 +83,8 @@ def usual_path(ini: str) -> str:
 
 class HandedSockets(InheritedSockets):
     """The listeners of a predecessor, each for the section that has its address still."""
+
+    are_in_use = True
 
     def __init__(self, by_name: dict[str, list[socket.socket]]) -> None:
         super().__init__()
@@ -96,62 +110,104 @@ class HandedSockets(InheritedSockets):
 
 
 class Predecessor:
-    """The proxy that we take over from. sockets, secret: what it gave us."""
+    """The proxy that we take over from. pid: of its process. sockets, secret: what it gave us."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, pid: int) -> None:
+        self.pid = pid
         self.sockets = HandedSockets({})
         self.secret = b""
         self._channel = channel
-        self._taken = anyio.Event()
-        self._serving = anyio.Event()
+        self._met = anyio.Event()
+        self._has_given = False
+        self._serves = False
+        self._has_heard = False  # that we serve
+        self._life = anyio.CancelScope()
 
     @classmethod
     async def meet(cls, path: str, tasks: TaskGroup) -> Self | None:
-        """Ask the proxy at `path` for its listeners; None when there is none, or it does not answer."""
+        """Ask the proxy at `path` for its listeners; None when there is none, or it does not give them.
+
+        In `tasks` a TakeoverError is raised when it withdraws them, having waited in vain for us to serve.
+        """
         end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        end.setblocking(False)  # the proxy there may hang: a full backlog is an error then
         try:
             end.connect(path)
+            pid, user = _peer(end)
+            if not _is_trusted(user):
+                raise PermissionError(f"process {pid} of user {user} has it")
         except OSError as error:
             end.close()
             _logger.warning("nobody to take over from at %s (%s): starting anyway", path, error.strerror or error)
             return None
-        predecessor = cls(Channel(end))
+        predecessor = cls(Channel(end), pid)
         tasks.start_soon(predecessor._run)
+        why = "does not answer"
         with anyio.move_on_after(MEET_S):
-            await predecessor._taken.wait()
-            return predecessor
-        _logger.warning("the proxy at %s does not answer: starting anyway", path)
+            await predecessor._met.wait()
+            if predecessor._has_given:
+                return predecessor
+            why = "gives nothing away"
+        _logger.warning("the proxy at %s %s: starting anyway", path, why)
+        predecessor._life.cancel()
         return None
 
     def release(self) -> None:
-        """We serve: it may go."""
-        self._serving.set()
+        """We serve: it may go, as soon as it asks."""
+        self._serves = True
 
     async def _run(self) -> None:
-        try:
-            await self._channel.answer(self._answer)
-        finally:
-            self._channel.close()
+        with self._life:
+            try:
+                await self._channel.answer(self._answer)
+            finally:
+                self._channel.close()
+                self._met.set()
+            if self._has_given and not self._has_heard:
+                await self._go_on_alone()
+
+    async def _go_on_alone(self) -> None:
+        """It is gone before it knew that we serve. Raises TakeoverError when it has withdrawn instead."""
+        if await _is_ending(self.pid):
+            _logger.warning("process %d has ended before we served: going on alone", self.pid)
+        elif self._serves:  # at the last moment: whoever has come to us meanwhile is served
+            _logger.error("process %d does not wait any more, and serves: stopping", self.pid)
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            raise TakeoverError(f"process {self.pid} does not wait for us any more, and serves")
 
     async def _answer(self, kind: str, body: Body, sockets: list[socket.socket]) -> Body:
         if kind == "take":
+            self._take(body, sockets)
+            return {}
+        if kind != "serve":
+            raise RefusedError(f"version {wsproxy.__version__} does not know '{kind}'")
+        self._has_heard = self._serves
+        return {"serves": self._serves}
+
+    def _take(self, body: Body, sockets: list[socket.socket]) -> None:
+        """Take what it gives. Raises RefusedError for what another version means by that."""
+        try:
             by_name: dict[str, list[socket.socket]] = {}
             for name, listening in zip(body["listeners"], sockets, strict=True):
                 listening.setblocking(False)
-                by_name.setdefault(name, []).append(listening)
-            self.sockets = HandedSockets(by_name)
+                by_name.setdefault(str(name), []).append(listening)
             self.secret = bytes.fromhex(body["secret"])
-            _logger.info("taking over from process %d (version %s)", body["pid"], body["version"])
-            self._taken.set()
-        else:
-            await self._serving.wait()
-        return {}
+        except (KeyError, TypeError, ValueError):
+            for listening in sockets:
+                listening.close()
+            raise RefusedError(f"version {wsproxy.__version__} takes over in another way") from None
+        finally:
+            self._met.set()
+        self.sockets = HandedSockets(by_name)
+        self._has_given = True
+        _logger.info("taking over from process %d (version %s)", self.pid, body.get("version", "unknown"))
 
 
 class Handover:
     """Waits for a successor of an application, once that serves; and starts one when asked to.
 
-    path: of the unix socket. command: what starts a successor.
+    path: of the unix socket. command: what starts a successor. heir: the process that is coming up in our place.
     """
 
     def __init__(self, app: Application, path: str, command: Sequence[str], predecessor: Predecessor | None) -> None:
@@ -160,6 +216,7 @@ class Handover:
         self._command = command
         self._predecessor = predecessor
         self._successor: subprocess.Popen[bytes] | None = None
+        self.heir: int | None = None
 
     async def run(self) -> None:
         """Let the predecessor go, then wait for successors until one serves."""
@@ -174,7 +231,12 @@ class Handover:
         loop = asyncio.get_running_loop()
         try:
             while self._app.successor is None:
-                end, _ = await loop.sock_accept(listening)
+                try:
+                    end, _ = await loop.sock_accept(listening)
+                except OSError as error:
+                    _logger.warning("a successor cannot come in: %s", error.strerror or error)
+                    await anyio.sleep(ACCEPT_AGAIN_S)
+                    continue
                 await self._meet(end)
         finally:
             listening.close()
@@ -184,29 +246,46 @@ class Handover:
 
     async def _meet(self, end: socket.socket) -> None:
         """Hand over to whoever came, if that one comes to serve."""
-        pid, user, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        pid, user = _peer(end)
         channel = Channel(end)
         try:
-            if user not in (os.getuid(), 0):
+            if not _is_trusted(user):
                 _logger.warning("process %d of user %d may not take over", pid, user)
                 return
-            _logger.info("process %d takes over", pid)
-            listeners = self._app.listening_sockets()
-            body = {
-                "listeners": [name for name, sockets in listeners.items() for _ in sockets],
-                "secret": self._app.sticky_secret.hex(),
-                "version": wsproxy.__version__,
-                "pid": os.getpid(),
-            }
-            await channel.ask("take", body, [each for sockets in listeners.values() for each in sockets])
-            await channel.ask("serve", timeout_s=READY_S)
+            async with self._app.reloading:  # one that is under way may open others
+                self.heir = pid
+            await self._give(channel, pid)
+            await _until_it_serves(channel)
         except (ChannelError, RefusedError) as error:
             _logger.error("process %d has not taken over (%s): going on", pid, error)
         else:
             _logger.info("process %d serves from now on", pid)
-            self._app.leave_to(pid)
+            self._leave_to(pid)
         finally:
+            self.heir = None
             channel.close()
+
+    async def _give(self, channel: Channel, pid: int) -> None:
+        """Give our listeners away. Raises ChannelError, RefusedError."""
+        listeners = self._app.listening_sockets()
+        if any(each.fileno() < 0 for sockets in listeners.values() for each in sockets):
+            raise ChannelError("we are stopping, and do not listen any more")
+        _logger.info("process %d takes over", pid)
+        body = {
+            "listeners": [name for name, sockets in listeners.items() for _ in sockets],
+            "secret": self._app.sticky_secret.hex(),
+            "version": wsproxy.__version__,
+            "pid": os.getpid(),
+        }
+        await channel.ask("take", body, [each for sockets in listeners.values() for each in sockets])
+
+    def _leave_to(self, pid: int) -> None:
+        """Another process accepts in our place from now on: drain, and end."""
+        self._app.successor = pid
+        self._app.manager.replaced(pid)
+        self._app.administration.close_listener()
+        if self._app.ready:  # else it is stopping already, and a second word would cut who is served
+            signal.raise_signal(signal.SIGTERM)
 
     def upgrade(self) -> None:
         """Start a successor: the same command, of whatever version is installed now."""
@@ -231,13 +310,47 @@ class Handover:
         while successor.poll() is None:  # noqa: ASYNC110 - of a process that outlives us there is no event
             await anyio.sleep(LOOK_S)
         if self._app.successor != successor.pid:
-            _logger.error("the successor has ended (exit status %d) before it served: going on", successor.returncode)
+            _logger.error("the successor has ended (%s) before it served: going on", in_words(successor.returncode))
 
 
 def successor_command() -> list[str]:
     """What this process was started with, and that it is to take over."""
     own = [sys.executable, *sys.orig_argv[1:]]
     return own if "--takeover" in own else [*own, "--takeover"]
+
+
+async def _until_it_serves(channel: Channel) -> None:
+    """Ask until the successor says so. Raises ChannelError when it is gone, or takes too long."""
+    with anyio.move_on_after(READY_S):
+        while not (await channel.ask("serve", timeout_s=READY_S)).get("serves", True):  # noqa: ASYNC110 - it is asked
+            await anyio.sleep(LOOK_S)
+        return
+    raise ChannelError(f"it does not serve after {READY_S:g} s")
+
+
+async def _is_ending(pid: int) -> bool:
+    """Whether a process has ended, or does so now."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
+    try:
+        with anyio.move_on_after(ENDING_S):
+            await anyio.wait_readable(descriptor)
+            return True
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _peer(end: socket.socket) -> tuple[int, int]:
+    """The process at the other end of a unix socket, and its user."""
+    pid, user, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return pid, user
+
+
+def _is_trusted(user: int) -> bool:
+    return user in (os.getuid(), 0)
 
 
 def _listen(path: str) -> socket.socket:
