@@ -52,7 +52,7 @@ PURE: Final = {"config", "http", "ws", "balancing", "protection", "errors"}
 PURE_MODULES: Final = {
     f"wsproxy.cache.{name}"
     for name in ("asked", "eviction", "freshness", "packed", "replies", "selecting", "store", "stored")
-}
+} | {"wsproxy.discovery.endpoint_slices", "wsproxy.discovery.found", "wsproxy.discovery.lingering"}
 """Those of a package that does I/O which decide and do none."""
 
 IMPURE: Final = {
@@ -68,9 +68,9 @@ DOORS: Final = {
     "brotli": {"wsproxy.http.coders"},
     "zstandard": {"wsproxy.http.coders"},
     "dns": {"wsproxy.discovery.dns"},
-    "httpx": {"wsproxy.discovery.kubernetes"},
+    "httpx": {"wsproxy.discovery.kubernetes_api"},
     "socket": {"wsproxy.net", "wsproxy.app", "wsproxy.supervisor", "wsproxy.frontend.frontend", "wsproxy.demo"},
-    "ssl": {"wsproxy.net", "wsproxy.discovery.kubernetes"},
+    "ssl": {"wsproxy.net", "wsproxy.discovery.kubernetes_api"},
     "configparser": set[str](),
 }
 """Library -> the modules or packages that may import it. `app` and `frontend.frontend` pass listening sockets on."""

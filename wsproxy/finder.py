@@ -15,7 +15,7 @@ from typing import Final
 from wsproxy.config.addresses import UPSTREAM
 from wsproxy.config.discovery_settings import DiscoverySettings
 from wsproxy.config.model import ServerSettings
-from wsproxy.discovery.found import Found
+from wsproxy.discovery.found import MOST_SERVERS, Found
 from wsproxy.discovery.source import discover
 
 SAY_EVERY_S: Final = 60.0
@@ -38,6 +38,7 @@ class Finder:
         self._group = group
         self._template = template
         self._use = use
+        self._found: tuple[Found, ...] | None = None
         self._last: tuple[Found, ...] | None = None
         self._said_at = -SAY_EVERY_S
 
@@ -49,12 +50,15 @@ class Finder:
         """A full set has come."""
         self.at = time.time()
         self._said_at = -SAY_EVERY_S
-        latest = tuple(sorted(servers, key=lambda each: each.name or each.address))
-        if latest != self._last:
-            self._say_what_has_changed(self._last or (), latest)
-            self._last = latest
-            self.count = len(latest)
-            await self._take_over(latest)
+        latest = tuple(sorted(servers, key=_name))
+        if latest != self._found:
+            self._found = latest
+            usable = self._usable(latest)
+            if usable != self._last:
+                self._say_what_has_changed(self._last or (), usable)
+                self._last = usable
+                self.count = len(usable)
+                await self._take_over(usable)
 
     def not_found(self, reason: str) -> None:
         """The source could not be asked: what it said last stays."""
@@ -71,22 +75,48 @@ class Finder:
         if self._last is not None:
             await self._take_over(self._last)
 
+    def _usable(self, servers: Sequence[Found]) -> tuple[Found, ...]:
+        """Those that can be asked at all, and no more than there may be; says who is left out."""
+        good, bad = [], []
+        for each in servers:
+            try:
+                UPSTREAM.parse(each.address)
+                good.append(each)
+            except ValueError as error:
+                bad.append(str(error))
+        if bad:
+            self._warn(f"{len(bad)} of {len(servers)} servers are left out: {bad[0]}")
+        if len(good) > MOST_SERVERS:
+            self._warn(f"{len(good)} servers, of which {MOST_SERVERS} are used, the most that a group may have")
+            good = sorted(sorted(good, key=lambda each: not each.takes_new)[:MOST_SERVERS], key=_name)
+        return tuple(good)
+
     async def _take_over(self, servers: Sequence[Found]) -> None:
         settings = [
             replace(
                 self._template,
-                name=each.name or each.address,
+                name=_name(each),
                 address=UPSTREAM.parse(each.address),
                 weight=each.weight,
                 backup=each.backup,
             )
             for each in servers
         ]
-        await self._use(settings, frozenset(each.name or each.address for each in servers if not each.takes_new))
+        await self._use(settings, frozenset(_name(each) for each in servers if not each.takes_new))
 
     def _say_what_has_changed(self, before: Sequence[Found], now: Sequence[Found]) -> None:
-        old, new = ({each.name or each.address for each in found} for found in (before, now))
+        old, new = ({_name(each) for each in found} for found in (before, now))
         parts = [f"{len(now)} servers"]
         parts += [f"new: {', '.join(sorted(new - old))}"] if new - old else []
         parts += [f"gone: {', '.join(sorted(old - new))}"] if old - new else []
-        _logger.info("%s: %s: %s", self._group, self.settings.target, "; ".join(parts))
+        if any(each.takes_new for each in now):
+            _logger.info("%s: %s: %s", self._group, self.settings.target, "; ".join(parts))
+        else:
+            self._warn(f"{'; '.join(parts)}; requests get 503, as there is none to take them")
+
+    def _warn(self, words: str) -> None:
+        _logger.warning("%s: %s: %s", self._group, self.settings.target, words)
+
+
+def _name(found: Found) -> str:
+    return found.name or found.address

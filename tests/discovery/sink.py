@@ -12,15 +12,18 @@ LIMIT_S = 20.0
 
 
 class Sink:
-    """sets: what was found, one set after the other. reasons: why not."""
+    """sets: what was found, one set after the other, each told once or more. told: how often. reasons: why not."""
 
     def __init__(self) -> None:
         self.sets: list[list[Found]] = []
+        self.told = 0
         self.reasons: list[str] = []
         self._changed = anyio.Event()
 
     async def found(self, servers: Sequence[Found]) -> None:
-        self.sets.append(list(servers))
+        self.told += 1
+        if not self.sets or self.sets[-1] != list(servers):
+            self.sets.append(list(servers))
         self._tell()
 
     def not_found(self, reason: str) -> None:
@@ -31,10 +34,10 @@ class Sink:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def until(self, sets: int = 0, reasons: int = 0) -> None:
+    async def until(self, sets: int = 0, reasons: int = 0, told: int = 0) -> None:
         """Wait until it was told so often."""
         with anyio.fail_after(LIMIT_S):
-            while len(self.sets) < sets or len(self.reasons) < reasons:
+            while len(self.sets) < sets or len(self.reasons) < reasons or self.told < told:
                 await self._changed.wait()
 
     @property

@@ -53,6 +53,12 @@ def test_what_it_may_say(tmp_path: Path, content: object, expected: list[Found])
         ([{"addr": "a:1", "name": "x"}, {"addr": "b:1", "name": "x"}], ": server 2: 'x' is there already"),
         (["a:1"] * 1001, ": 1001 servers, 1000 are the most"),
         ("[" * 100_000, ": nested too deeply"),
+        ('[{"addr": "a:1", "weight": ' + "9" * 5000 + "}]", ": a number is too long"),
+        ("", ":1:1: Expecting value"),
+        (
+            [{"addr": "a:1", "name": "a\nb"}],
+            ": server 1: 'a\nb' is not a server's name (visible ASCII without quotes and backslashes)",
+        ),
         (" " * (LARGEST_BYTES + 1), f": larger than {LARGEST_BYTES} bytes"),
     ],
 )
@@ -66,6 +72,40 @@ def test_mistakes_have_their_place(tmp_path: Path, content: object, reason: str)
 def test_an_address_is_judged_as_in_the_ini_file(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"server 1: .*port"):
         read_file(written(tmp_path / "s.json", ["no-port"]))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(FileError, match="not a file"):
+            read_file(str(path))
+
+
+def test_a_mounted_config_map_is_followed_and_what_it_says_is_told_at_each_look(tmp_path: Path) -> None:
+    """The kubelet has the file as a link through `..data`, which it moves from one directory to the next."""
+    for name, content in (("one", '["a:1"]'), ("two", '["b:1"]')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "servers.json").write_text(content)
+        os.utime(tmp_path / name / "servers.json", ns=(1, 1))  # alike in all but the inode
+    (tmp_path / "..data").symlink_to("one")
+    (tmp_path / "servers.json").symlink_to("..data/servers.json")
+
+    async def main() -> None:
+        sink = Sink()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch_file, str(tmp_path / "servers.json"), 0.01, sink)
+            await sink.until(sets=1, told=3)  # so that the age of the last good answer is known
+            (tmp_path / "..data_tmp").symlink_to("two")
+            os.replace(tmp_path / "..data_tmp", tmp_path / "..data")
+            await sink.until(sets=2)
+            (tmp_path / "two" / "servers.json").write_text('["b:1", ')
+            await sink.until(reasons=3)
+            (tmp_path / "two" / "servers.json").write_text('["b:1", "c:1"]')
+            await sink.until(sets=3)
+            tasks.cancel_scope.cancel()
+        assert sink.addresses == [["a:1"], ["b:1"], ["b:1", "c:1"]]
+
+    anyio.run(main)
 
 
 def test_changes_are_told_and_bad_ones_are_not(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import re
 from importlib.util import find_spec
 from typing import Final
 
+from wsproxy.config.addresses import UPSTREAM
 from wsproxy.config.discovery_settings import Target
 from wsproxy.config.values import Parser, joined
 
@@ -69,6 +70,7 @@ def _resolver_address(written: str) -> str:
 def _api(written: str) -> str:
     if not written.startswith(("http://", "https://")):
         raise ValueError(f"'{written}' is not a URL (write https://host:port)")
+    UPSTREAM.parse(written)  # what the client library would find wrong only when it asks
     return written.rstrip("/")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 MOST_SERVERS: Final = 1000
-"""Of one set: each takes a pool and probes; more is a mistake of whoever says so."""
+"""Of one set that is used: each takes a pool and probes; more is a mistake of whoever says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,203 +1,183 @@
 """Servers from Kubernetes: the EndpointSlices of a service, listed once and then watched.
 
-Knows the API's protocol: a watch goes on where the one before it ended, as long as the server remembers that point;
-after 410 Gone all is listed anew. The token of the service account is read again for each request, since it is replaced
-every hour. While the API is away, what it said last stays.
+Knows the API's protocol: a watch goes on where the one before it ended, after a broken connection too, as long as the
+server remembers that point; after 410 Gone all is listed anew. While the API is away, what it said last stays.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import ssl
-from collections.abc import AsyncIterator, Generator
+import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-import httpx
 
-from wsproxy.discovery.endpoint_slices import endpoints
+from wsproxy.discovery import kubernetes_api as api
+from wsproxy.discovery.endpoint_slices import FAMILIES, endpoints, families, has_port, ports
+from wsproxy.discovery.kubernetes_api import ACCOUNT, ApiError, Event, GoneError
+from wsproxy.discovery.lingering import LingerState
 
 if TYPE_CHECKING:
+    import httpx
+
     from wsproxy.config.discovery_settings import DiscoverySettings
     from wsproxy.discovery.endpoint_slices import Slice
     from wsproxy.discovery.found import FoundSink
 
-ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod finds its token and the cluster's authorities."""
-
 PAGE: Final = 500
-"""Slices of one answer to a list; each holds up to a hundred endpoints."""
-WATCH_S: Final = 290
-"""What a watch may last: below the five minutes after which load balancers in between cut silent connections."""
-SILENCE_S: Final = 30.0
+"""Slices of one answer to a list; each holds up to a hundred endpoints, unless the cluster says otherwise."""
+MOST_SLICES: Final = 2000
+"""Of one service: twice as many as there may be servers."""
+WATCH_S: Final = 120
+"""What a watch may last: the next one goes on where it ended, so this costs one request. An API server that hangs, its
+connection open, is noticed that late; and load balancers in between cut connections that are silent for longer."""
+SILENCE_S: Final = 20.0
 """Beyond that: a watch that is neither ended nor spoken to is dead."""
-ANSWER_S: Final = 10.0
+SHORTEST_WATCH_S: Final = 1.0
+"""One that ends in order within less is not worth being asked for again at once."""
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 30.0
-LINE_BYTES: Final = 4 * 1024 * 1024
-"""Of one event; a slice of a hundred endpoints takes 50 KiB."""
-
-
-class ApiError(Exception):
-    """The API did not answer as it should; str() says how."""
-
-
-class GoneError(Exception):
-    """The point to go on from is forgotten: list anew."""
 
 
 async def watch_service(settings: DiscoverySettings, sink: FoundSink, account: Path = ACCOUNT) -> None:
     """Tell `sink` which endpoints a service has, now and at each change, until cancelled."""
-    watch = ServiceWatch(settings, sink, account)
-    retry_s = FIRST_RETRY_S
-    while True:
-        try:
-            async with watch.client() as client:
-                await watch.list(client)
+    watch = ServiceWatch(settings, sink)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch.let_go)
+        retry_s, least_s = FIRST_RETRY_S, 0.0
+        while True:
+            watch.since = anyio.current_time()
+            try:
+                async with api.client(settings.api, account, WATCH_S + SILENCE_S) as client:
+                    await watch.run(client)
+                least_s = 0.0
+            except GoneError:
+                watch.version, least_s = "", 0.0
+            except ApiError as error:
+                least_s = error.retry_s
+                if not error.keeps_place:
+                    watch.version = ""
+                sink.not_found(str(error))
+            except api.TROUBLE as error:
+                least_s = 0.0
+                sink.not_found(str(error) or type(error).__name__)
+            if anyio.current_time() - watch.since > 2 * retry_s:
                 retry_s = FIRST_RETRY_S
-                while True:
-                    await watch.follow(client)
-        except GoneError:
-            continue
-        except (ApiError, httpx.HTTPError, OSError, ssl.SSLError) as error:
-            sink.not_found(str(error) or type(error).__name__)
-        await anyio.sleep(retry_s)
-        retry_s = min(2 * retry_s, LONGEST_RETRY_S)
-
-
-class AccountToken(httpx.Auth):
-    """The service account's token as it is at each request."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Say who we are, where there is a token. Raises OSError."""
-        if self._path.exists():
-            request.headers["Authorization"] = f"Bearer {self._path.read_text().strip()}"
-        yield request
+            # Not all at once: an API server that comes back has many who wait for it.
+            await anyio.sleep(max(least_s, retry_s * random.uniform(0.5, 1.0)))
+            retry_s = min(2 * retry_s, LONGEST_RETRY_S)
 
 
 class ServiceWatch:
-    """What is known of one service: its slices by name, and the point from which a watch goes on."""
+    """What is known of one service: its slices by name.
 
-    def __init__(self, settings: DiscoverySettings, sink: FoundSink, account: Path) -> None:
+    version: the point from which a watch goes on; "" when all has to be listed. since: when the last one began.
+    """
+
+    def __init__(self, settings: DiscoverySettings, sink: FoundSink) -> None:
+        target = settings.target
+        self.version = ""
+        self.since = 0.0
         self._settings = settings
         self._sink = sink
-        self._account = account
+        self._path = f"/apis/discovery.k8s.io/v1/namespaces/{target.namespace}/endpointslices"
+        self._selected = {"labelSelector": f"kubernetes.io/service-name={target.name}"}
         self._slices: dict[str, Slice] = {}
-        self._version = ""
+        self._family = FAMILIES[0]
+        self._lingering = LingerState()
+        self._telling = anyio.Lock()
+        self._changed = anyio.Event()
 
-    def client(self) -> httpx.AsyncClient:
-        """A client that trusts whom the cluster trusts now. Raises OSError, SSLError, ApiError."""
-        api = self._settings.api or _cluster_api()
-        authorities = self._account / "ca.crt"
-        context = ssl.create_default_context(cafile=str(authorities) if authorities.exists() else None)
-        timeout = httpx.Timeout(ANSWER_S, read=WATCH_S + SILENCE_S)
-        account = AccountToken(self._account / "token")
-        return httpx.AsyncClient(base_url=api, auth=account, verify=context, timeout=timeout, trust_env=False)
+    async def run(self, client: httpx.AsyncClient) -> None:
+        """List if that is needed, and follow; until a watch ends too soon. Raises GoneError, ApiError, TROUBLE."""
+        if not self.version:
+            await self._list(client)
+        asked = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH_S)}
+        while True:
+            self.since = anyio.current_time()
+            await api.watch(client, self._path, {**self._selected, **asked, "resourceVersion": self.version}, self)
+            if anyio.current_time() - self.since < SHORTEST_WATCH_S:
+                return
 
-    async def list(self, client: httpx.AsyncClient) -> None:
-        """Take all slices as they are. Raises ApiError, HTTPError."""
+    async def _list(self, client: httpx.AsyncClient) -> None:
+        """Take all slices as they are at one point."""
         slices: dict[str, Slice] = {}
         more = ""
         while True:
             asked = {"limit": str(PAGE), **({"continue": more} if more else {})}
-            answer = await client.get(self._path, params=self._selected | asked, timeout=ANSWER_S)
-            content = _content(answer)
-            slices |= {_name(each): each for each in content.get("items") or ()}
-            metadata = content.get("metadata") or {}
-            self._version = metadata.get("resourceVersion") or ""
-            more = metadata.get("continue") or ""
+            content = await api.page(client, self._path, self._selected | asked)
+            items, metadata = content.get("items"), _metadata(content)
+            for each in items if isinstance(items, list) else ():
+                _put(slices, each)
+            more = str(metadata.get("continue") or "")
             if not more:
                 break
+        self.version = _version(content)
+        if not self.version:
+            raise ApiError("the API's list has no resourceVersion")
         self._slices = slices
         await self._tell()
 
-    async def follow(self, client: httpx.AsyncClient) -> None:
-        """Take changes until the server ends the watch, as it does at times. Raises GoneError and the above."""
-        asked = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH_S)}
-        parameters = self._selected | asked | {"resourceVersion": self._version}
-        async with client.stream("GET", self._path, params=parameters) as answer:
-            if answer.status_code != httpx.codes.OK:
-                await answer.aread()
-                _content(answer)
-            async for line in _lines(answer):
-                await self._take(line)
-
-    async def _take(self, line: bytes) -> None:
-        try:
-            event: dict[str, Any] = json.loads(line)
-            kind, content = event["type"], event["object"]
-        except (ValueError, KeyError, TypeError):
-            raise ApiError("a watch said what is no event") from None
-        if kind == "ERROR":
-            if content.get("code") == httpx.codes.GONE:
-                raise GoneError
-            raise ApiError(f"a watch ended: {content.get('message') or content.get('reason') or 'no reason'}")
-        self._version = (content.get("metadata") or {}).get("resourceVersion") or self._version
-        if kind == "BOOKMARK":
-            return
-        if kind == "DELETED":
-            self._slices.pop(_name(content), None)
-        else:
-            self._slices[_name(content)] = content
+    async def begun(self) -> None:
+        """A watch has begun: what is known is as good as it was."""
         await self._tell()
+
+    async def take(self, event: Event) -> None:
+        """Something has changed, or for a long time nothing."""
+        self.version = _version(event.content) or self.version
+        if event.kind == "DELETED":
+            self._slices.pop(_name(event.content), None)
+        elif event.kind in ("ADDED", "MODIFIED"):
+            _put(self._slices, event.content)
+        await self._tell()
+
+    async def let_go(self) -> None:
+        """Tell, when their time is over, that those who lingered are gone; until cancelled."""
+        while True:
+            due = self._lingering.due
+            if due is None:
+                await self._changed.wait()
+            else:
+                await anyio.sleep_until(due)
+                await self._tell()
 
     async def _tell(self) -> None:
         target = self._settings.target
-        try:
-            servers = endpoints(self._slices.values(), target.port, self._settings.zone)
-        except (AttributeError, TypeError, ValueError, KeyError):
-            raise ApiError("the API's answer is not what it should be") from None
-        await self._sink.found(servers)
-
-    @property
-    def _path(self) -> str:
-        return f"/apis/discovery.k8s.io/v1/namespaces/{self._settings.target.namespace}/endpointslices"
-
-    @property
-    def _selected(self) -> dict[str, str]:
-        return {"labelSelector": f"kubernetes.io/service-name={self._settings.target.name}"}
-
-
-def _cluster_api() -> str:
-    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-    if not host:
-        raise ApiError("not in a cluster (KUBERNETES_SERVICE_HOST is not set; write discover_api = https://…)")
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        slices = self._slices.values()
+        async with self._telling:
+            if families(slices) and not has_port(slices, target.port):
+                known = ", ".join(ports(slices)) or "none"
+                self._sink.not_found(f"the service has no port '{target.port}' (there are: {known})")
+                return
+            there = families(slices)
+            if there and self._family not in there:  # it stays the same while there is one: another is another server
+                (self._family,) = there
+            found = endpoints(slices, target.port, self._settings.zone, self._family)
+            await self._sink.found(self._lingering.take(found, anyio.current_time()))
+            self._changed.set()
+            self._changed = anyio.Event()
 
 
-def _content(answer: httpx.Response) -> dict[str, Any]:
-    """The JSON of a 200. Raises GoneError, ApiError."""
-    if answer.status_code == httpx.codes.GONE:
-        raise GoneError
-    if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        raise ApiError(f"{answer.status_code}: the service account may not list and watch endpointslices")
-    if answer.status_code != httpx.codes.OK:
-        raise ApiError(f"the API answered {answer.status_code}")
-    try:
-        content = answer.json()
-    except ValueError:
-        raise ApiError("the API's answer is not JSON") from None
+def _put(slices: dict[str, Slice], content: object) -> None:
+    """Keep of a slice what is looked at; the latest is the last. Raises ApiError."""
     if not isinstance(content, dict):
-        raise ApiError("the API's answer is no list")
-    return content
+        raise ApiError("the API's answer is not what it should be")
+    name = _name(content)
+    slices.pop(name, None)
+    if len(slices) >= MOST_SLICES:
+        raise ApiError(f"the service has more than {MOST_SLICES} endpoint slices")
+    slices[name] = {key: content.get(key) for key in ("addressType", "ports", "endpoints")}
 
 
-def _name(content: Slice) -> str:
-    return str((content.get("metadata") or {}).get("name"))
+def _metadata(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = content.get("metadata")
+    return found if isinstance(found, dict) else {}
 
 
-async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
-    """The events of a watch, one on each line. Raises ApiError for one that is too long."""
-    held = b""
-    async for data in answer.aiter_bytes():
-        *lines, held = (held + data).split(b"\n")
-        if len(held) > LINE_BYTES:
-            raise ApiError("a watch said more at once than anything can be")
-        for line in lines:
-            if line.strip():
-                yield line
+def _name(content: Mapping[str, Any]) -> str:
+    return str(_metadata(content).get("name"))
+
+
+def _version(content: Mapping[str, Any]) -> str:
+    return str(_metadata(content).get("resourceVersion") or "")
