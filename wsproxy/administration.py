@@ -1,4 +1,4 @@
-"""Assembly: what operators have of one application: its figures, the control of it, and the admin listener.
+"""Assembly: the admin listener of one application, and the site behind it.
 
 Builds these and runs them beside the traffic; holds no logic of its own. What only an `[admin]` section needs is
 imported where there is one: it takes two thirds of the time of a start.
@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from wsproxy.figures import Figures
-from wsproxy.observe.process import LoopLag
-
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from anyio.abc import TaskGroup
 
+    from wsproxy.admin.control import Control
     from wsproxy.admin.server import AdminServer
     from wsproxy.admin.site import AdminSite
-    from wsproxy.app import Application
     from wsproxy.config.model import AdminSettings
 
 _logger = logging.getLogger("wsproxy.admin")
@@ -30,18 +28,22 @@ _logger = logging.getLogger("wsproxy.admin")
 class Administration:
     """The operators' side of one application; without an `[admin]` section nobody can come in.
 
-    figures: there in any case, as reloads are counted in them.
+    open: opens a listener of some settings, raises ListenError. make_control: what operators may ask, once some may.
     """
 
-    def __init__(self, app: Application) -> None:
-        self._app = app
-        self._settings = app.config.admin
-        self._lag = LoopLag()
+    def __init__(
+        self,
+        settings: AdminSettings | None,
+        open: Callable[[AdminSettings], list[socket.socket]],  # noqa: A002 - the word for it
+        make_control: Callable[[], Control],
+    ) -> None:
+        self._settings = settings
+        self._open = open
+        self._make_control = make_control
         self._sockets: list[socket.socket] = []
         self._tasks: TaskGroup | None = None
         self._site: AdminSite | None = None
         self._server: AdminServer | None = None
-        self.figures = Figures(app, self._lag)
 
     @property
     def port(self) -> int:
@@ -69,11 +71,11 @@ class Administration:
             listening.close()
 
     async def run(self) -> None:
-        """Watch the event loop and serve operators until cancelled."""
+        """Serve operators until cancelled."""
         async with anyio.create_task_group() as self._tasks:
-            self._tasks.start_soon(self._lag.run)
             if self._settings is not None:
                 self._serve(self._settings)
+            await anyio.sleep_forever()
 
     def _serve(self, settings: AdminSettings) -> None:
         from wsproxy.admin.server import AdminServer
@@ -82,7 +84,7 @@ class Administration:
         if self._tasks is None:
             raise RuntimeError("the application is not running")
         if self._site is None:
-            self._site = AdminSite(settings, self._app.make_control())
+            self._site = AdminSite(settings, self._make_control())
         self._server = AdminServer(self._site.handle)
         _logger.info("admin on %s:%d", settings.host, self.port)
         self._tasks.start_soon(self._server.run, self._sockets)
@@ -91,7 +93,7 @@ class Administration:
         """The sockets that other settings need, None for those that are there or for none. Raises ListenError."""
         if settings is None or (self._sockets and _place_of(settings) == _place_of(self._settings)):
             return None
-        return self._app.open_admin(settings)
+        return self._open(settings)
 
     def use(self, settings: AdminSettings | None, sockets: list[socket.socket] | None) -> None:
         """Take over other settings, with what was prepared for them: a listener opens before the old one closes.

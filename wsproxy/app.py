@@ -1,6 +1,6 @@
-"""Assembly: a Config becomes listeners, routes, backends and checkers; start, drain, stop.
+"""Assembly: one application: a Config becomes what serves it; start, reload, drain, stop.
 
-Builds objects and holds no logic of its own about requests, health or processes.
+Joins objects and holds no logic of its own about requests, health or processes.
 """
 
 from __future__ import annotations
@@ -8,47 +8,34 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from wsproxy.administration import Administration
-from wsproxy.balancing.algorithms import make_policy
-from wsproxy.balancing.policy import Policy
-from wsproxy.caching import Caching
 from wsproxy.config.diff import Plan, make_plan
-from wsproxy.config.model import (
-    AdminSettings,
-    Config,
-    FrontendSettings,
-    GroupSettings,
-    LogSettings,
-    TcpSettings,
-)
-from wsproxy.frontend.frontend import Frontend
-from wsproxy.frontend.tcp import TcpFrontend
-from wsproxy.guards import Guards
+from wsproxy.config.model import AdminSettings, Config, FrontendSettings, GroupSettings
+from wsproxy.figures import Figures
+from wsproxy.groups import Groups
+from wsproxy.listeners import Listeners, shutdown_timeout_s
 from wsproxy.logbook import Logbook
 from wsproxy.net.deadlines import Deadlines
-from wsproxy.net.listen import ListenError, open_sockets
+from wsproxy.net.listen import ListenError
 from wsproxy.net.systemd import InheritedSockets, ServiceManager
-from wsproxy.net.tls import TlsIdentities
-from wsproxy.observe.access import AccessLog
-from wsproxy.reload import Reload, ReloadError, read_aside
-from wsproxy.remembering import Remembering
-from wsproxy.routes import RouteMaker
+from wsproxy.observe.snapshot import Phase
+from wsproxy.reload import Changeable, Reload, ReloadError, read_aside
+from wsproxy.routes import Routes
 from wsproxy.running import RunningGroup
 from wsproxy.signals import OBEYED, Stop, StopSignals
 
 if TYPE_CHECKING:
-    from wsproxy.admin.control import Control
-    from wsproxy.supervisor.takeover import Handover
+    import socket
 
-MANAGED_START_S = 15.0
+    from wsproxy.admin.control import Control
+
+MANAGED_START_S: Final = 15.0
 """How long accepting waits for managed servers to answer, so that the first request after a start finds them."""
 
 _logger = logging.getLogger("wsproxy")
@@ -62,15 +49,29 @@ class BindError(Exception):
         self.failures = failures
 
 
+class Handover(Protocol):
+    """Who hands the listeners over to a successor. heir: the process that is coming up in our place."""
+
+    @property
+    def heir(self) -> int | None: ...
+
+    async def run(self) -> None:
+        """Wait for one, once the application serves."""
+        ...
+
+    def upgrade(self) -> None:
+        """Start one."""
+        ...
+
+
 class Application:
     """Everything one process runs for one Config.
 
-    frontend_by_name, routes, groups: as they are now. retired: frontends whose place another has taken, until their
-    last connection ends. read: reads the configuration anew for a reload. ready: whether new clients are welcome, which
-    ends `drain_delay` before they are turned away. sticky_secret: signs cookies where a route has no secret of its own;
-    b"" for one that nobody knows. replaces_another: whether a proxy that runs is to leave once this one serves.
-    reloading: held meanwhile. handover: to a successor, None for none; successor: its process, once it serves.
-    What one of several processes does otherwise is in `supervisor`.
+    config, groups, routes: as they are now. read: reads the configuration anew for a reload. ready: whether new clients
+    are welcome, which ends `drain_delay` before they are turned away. sticky_secret: signs cookies where a route has
+    no secret of its own; b"" for one that nobody knows. replaces_another: whether a proxy that runs is to leave once
+    this one serves. reloading: held meanwhile. handover: to a successor, None for none; successor: its process, once it
+    serves. What one of several processes does otherwise is in `supervisor`.
     """
 
     def __init__(
@@ -85,50 +86,35 @@ class Application:
         self.deadlines = Deadlines()
         self.rng = random.Random()
         self.sticky_secret = sticky_secret or secrets.token_bytes(32)
-        self.logbook = Logbook(config.log)
-        self.guards = Guards(self, config.overload)
-        self.remembering = Remembering()
-        self.groups = {settings.name: self.make_group(settings) for settings in config.groups}
-        self.caching = Caching(config.cache)
-        self.route_maker = RouteMaker(
-            self.groups, self.deadlines, self.rng, self.guards, self.caching, self.remembering, self.sticky_secret
-        )
-        drain_s = self.shutdown_timeout_s / 2
-        self.routes = {settings.name: self.route_maker.make(settings, drain_s) for settings in config.routes}
-        self.frontend_by_name = {settings.name: self.make_frontend(settings) for settings in config.frontends}
-        self.tcp_by_name = {settings.name: self.make_tcp(settings) for settings in config.tcp}
-        self.retired: list[Frontend | TcpFrontend] = []
-        self.ready = False
-        self._read = read
         self.manager = manager or ServiceManager()
-        self._inherited = inherited or InheritedSockets()
-        self.replaces_another = self._inherited.are_in_use
-        self.reloading = anyio.Lock()
-        self._services: TaskGroup | None = None
-        self._listeners: TaskGroup | None = None
         self.handover: Handover | None = None
         self.successor: int | None = None
-        self.administration = Administration(self)
+        self.ready = False
+        self._read = read
+        self.reloading = anyio.Lock()
+        self._services: TaskGroup | None = None
+        inherited = inherited or InheritedSockets()
+        self.replaces_another = inherited.are_in_use
+        self.logbook = Logbook(config.log)
+        self.groups = Groups(self.make_group)
+        self.listeners = self.make_listeners(inherited)
+        self.routes = Routes(config, self.groups, self.listeners, self.deadlines, self.rng, self.sticky_secret)
+        self.figures = Figures(self.listeners, self.routes, self.groups, self.logbook, lambda: self.phase)
+        self.administration = Administration(config.admin, self._open_admin, self.make_control)
+        self._changeable = Changeable(self.groups, self.routes, self.listeners, self.logbook, self.administration)
+        self._fill(config)
 
-    # What a reload makes as well.
+    def _fill(self, config: Config) -> None:
+        for group in config.groups:
+            self.groups.add(group)
+        for route in config.routes:
+            self.routes.add(route, self.shutdown_timeout_s / 2)
+        for frontend in config.frontends:
+            self.listeners.add_frontend(frontend, self.routes.values())
+        for tcp in config.tcp:
+            self.listeners.add_tcp(tcp, self.groups[tcp.group].group, self.routes.guards.overload)
 
-    def make_frontend(self, settings: FrontendSettings) -> Frontend:
-        """A frontend that does not listen yet. Raises TlsError, ErrorPageError for files that cannot be used."""
-        identities = TlsIdentities(settings.certificates) if settings.certificates else None
-        return Frontend(settings, self.routes.values(), self.deadlines, self.logbook.access, identities)
-
-    def make_tcp(self, settings: TcpSettings) -> TcpFrontend:
-        """A TCP listener that does not listen yet, of a group that is there. Raises TlsError."""
-        group = self.groups[settings.group].group
-        certificates = settings.listener.certificates
-        identities = TlsIdentities(certificates) if certificates else None
-        frontend = TcpFrontend(settings, group, self.make_policy(settings.algorithm), self.deadlines, identities)
-        frontend.access, frontend.overload = self.logbook.access, self.guards.overload
-        return frontend
-
-    def make_policy(self, algorithm: str) -> Policy:
-        """A policy of its own for each who chooses."""
-        return make_policy(algorithm, self.rng)
+    # What another kind of application makes otherwise.
 
     def make_group(self, settings: GroupSettings) -> RunningGroup:
         """A group that does not run yet."""
@@ -136,53 +122,29 @@ class Application:
         running.drain_timeout_s = self.shutdown_timeout_s
         return running
 
+    def make_listeners(self, inherited: InheritedSockets) -> Listeners:
+        """What accepts clients; there is nothing in it yet."""
+        return Listeners(self.deadlines, self.rng, self.logbook, inherited)
+
     def make_control(self) -> Control:
         """What operators may ask."""
         from wsproxy.control import ApplicationControl  # only where there are some: see `administration`
+        from wsproxy.sessions import Sessions
 
-        return ApplicationControl(self, self.administration.figures)
+        sessions = Sessions(self.routes, self.deadlines)
+        return ApplicationControl(self, self.figures, self.groups, sessions, self.routes.caching)
 
-    def start_group(self, settings: GroupSettings) -> RunningGroup:
-        """Make a group and run it."""
-        running = self.make_group(settings)
-        self.services.start_soon(running.run)
-        return running
+    def _open_admin(self, settings: AdminSettings) -> list[socket.socket]:
+        return self.listeners.open("admin", settings.host, settings.port)
 
-    def open_listener(self, settings: FrontendSettings) -> list[socket.socket]:
-        """The sockets of a frontend: inherited ones, else opened now. Raises ListenError."""
-        inherited = self._inherited.take(settings.name, settings.host, settings.port)
-        return inherited or open_sockets(settings.host, settings.port)
-
-    def open_admin(self, settings: AdminSettings) -> list[socket.socket]:
-        """The same for the admin listener."""
-        return self._inherited.take("admin", settings.host, settings.port) or open_sockets(settings.host, settings.port)
-
-    def start_frontend(self, frontend: Frontend | TcpFrontend, sockets: list[socket.socket]) -> None:
-        """Accept on listening sockets."""
-        if self._listeners is None:
-            raise RuntimeError("the application is not running")
-        frontend.sockets = sockets  # before it runs: others ask for its port
-        self._listeners.start_soon(frontend.run, sockets)
-
-    def listening_sockets(self) -> dict[str, list[socket.socket]]:
-        """The sockets of each listener, by the name of its section."""
-        found = {frontend.settings.name: frontend.sockets for frontend in self.listeners}
-        return {**found, "admin": self.administration.sockets}
+    # What it is like.
 
     @property
-    def frontends(self) -> list[Frontend]:
-        """Those that accept connections, in the order of the configuration."""
-        return list(self.frontend_by_name.values())
-
-    @property
-    def listeners(self) -> list[Frontend | TcpFrontend]:
-        """Everything that accepts clients, in the order of `Config.listeners`."""
-        return [*self.frontends, *self.tcp_by_name.values()]
-
-    @property
-    def is_listening(self) -> bool:
-        """Whether connections are accepted, or have been."""
-        return self._listeners is not None
+    def phase(self) -> Phase:
+        """Where in its life it is."""
+        if self.ready:
+            return "running"
+        return "stopping" if self.listeners.have_started else "starting"
 
     @property
     def services(self) -> TaskGroup:
@@ -194,7 +156,11 @@ class Application:
     @property
     def shutdown_timeout_s(self) -> float:
         """The longest that a frontend gives to what is in flight."""
-        return max(settings.shutdown_timeout_s for settings in self.config.listeners)
+        return shutdown_timeout_s(self.config)
+
+    def listening_sockets(self) -> dict[str, list[socket.socket]]:
+        """The sockets of each listener, by the name of its section."""
+        return {**self.listeners.sockets, "admin": self.administration.sockets}
 
     # Its life.
 
@@ -205,114 +171,62 @@ class Application:
 
         `task_status` is given the addresses as `host:port` once connections are accepted.
         """
-        bound = self.bind()
+        self.bind()
         with anyio.open_signal_receiver(*OBEYED) as signals:
-            await self.serve(bound, StopSignals(signals, self), task_status)
-        self.route_maker.close()
+            await self.serve(StopSignals(signals, self), task_status)
+        self.routes.close()
         self.say("stopped")
 
-    async def serve(
-        self, bound: list[list[socket.socket]], stop: Stop, task_status: TaskStatus[list[str]]
-    ) -> None:
-        """Serve on the sockets that each frontend has, until a signal says to stop."""
-        addresses = [f"{host}:{port}" for sockets in bound for host, port in (s.getsockname()[:2] for s in sockets)]
-        async with anyio.create_task_group() as self._services:
-            self._services.start_soon(self.deadlines.run)
-            self._services.start_soon(self.manager.run)
-            self.logbook.start(self._services)
-            self._services.start_soon(self.guards.run)
-            self._services.start_soon(self.remembering.run)
-            if not self.replaces_another:
-                self._services.start_soon(self.administration.run)
-            self._services.start_soon(self.caching.run)
-            for running in self.groups.values():
-                self._services.start_soon(running.run)
-            if await self._comes_up(stop.wait):
-                if self.replaces_another:  # until now that one answers operators and probes, who want one that serves
-                    self._services.start_soon(self.administration.run)
-                async with anyio.create_task_group() as self._listeners:
-                    for frontend, sockets in zip(self.listeners, bound, strict=True):
-                        self.start_frontend(frontend, sockets)
-                    self.say("listening on %s", ", ".join(addresses))
-                    self.ready = True
-                    self.manager.ready(self._status, self._listening_sockets)
-                    task_status.started(addresses)
-                    if self.handover is not None:
-                        self._services.start_soon(self.handover.run)
-                    await stop.wait(reloads=True)
-                    await self.say_goodbye(stop.wait)
-                    await self.drain(self._listeners, stop.wait)
-            else:
-                _close(bound)
-            self._services.cancel_scope.cancel()
-
-    def use_log(self, settings: LogSettings, access: AccessLog | None) -> None:
-        """Take over other settings of what is written, with the access log that was prepared for them."""
-        self.logbook.use(settings, access)
-        for frontend in (*self.listeners, *self.retired):
-            frontend.access = access
-
-    async def reload(self, dry_run: bool = False) -> Plan:
-        """Take over the configuration as it is now, or only say what that would change.
-
-        Raises ConfigError, ReloadError: then nothing has changed. Certificates are read anew in any case.
-        """
-        if self._read is None:
-            raise ReloadError("this configuration came from no file")
-        async with self.reloading:
-            if dry_run:
-                return make_plan(self.config, await read_aside(self._read))
-            self.manager.reloading()
-            try:
-                if self.handover is not None and self.handover.heir is not None:
-                    raise ReloadError(f"process {self.handover.heir} is taking over, with the file as it has found it")
-                with self.administration.figures.counting_reload():
-                    change = Reload(self, await read_aside(self._read))
-                    await self.carry_out(change)
-            finally:
-                self.manager.ready(self._status, self._listening_sockets)
-            return change.plan
-
-    async def carry_out(self, change: Reload) -> None:
-        """Do what a reload wants, whole or not at all. Raises ReloadError when nothing was changed."""
-        change.prepare()
-        await change.commit()
-
-    def bind(self) -> list[list[socket.socket]]:
-        """Open every listener; the sockets of each frontend. Raises BindError, with nothing left open."""
-        bound: list[list[socket.socket]] = []
-        failures: list[tuple[FrontendSettings | AdminSettings, str]] = []
-        for settings in self.config.listeners:
-            try:
-                bound.append(self.open_listener(settings))
-            except ListenError as error:
-                failures.append((settings, str(error)))
+    def bind(self) -> None:
+        """Open every listener. Raises BindError, with nothing left open."""
+        failures: list[tuple[FrontendSettings | AdminSettings, str]] = [*self.listeners.bind()]
         try:
             self.administration.bind()
         except ListenError as error:
             failures += [] if self.config.admin is None else [(self.config.admin, str(error))]
         if failures:
-            _close(bound)
+            self.listeners.close()
             self.administration.close()
             raise BindError(failures)
-        for frontend, sockets in zip(self.listeners, bound, strict=True):
-            frontend.sockets = sockets
-        self.manager.forget(self._inherited.close())
-        self.point_redirects()
-        return bound
+        self.manager.forget(self.listeners.close_inherited())
+        self.listeners.point_redirects()
 
-    def point_redirects(self) -> None:
-        """Redirects lead to the first frontend with a certificate, at the port that it really has."""
-        secure = (frontend for frontend in self.frontends if frontend.settings.certificates)
-        https_port = next((frontend.sockets[0].getsockname()[1] for frontend in secure), None)
-        for frontend in self.frontends:
-            frontend.https_port = https_port if frontend.settings.redirect_https else None
+    async def serve(self, stop: Stop, task_status: TaskStatus[list[str]]) -> None:
+        """Serve on the sockets that were opened, until it is time to stop."""
+        addresses = [f"{host}:{port}" for host, port in (s.getsockname()[:2] for s in self.listeners.open_sockets)]
+        async with anyio.create_task_group() as self._services:
+            self._start_services(self._services)
+            if await self._comes_up(stop.wait):
+                if self.replaces_another:  # until now that one answers operators and probes, who want one that serves
+                    self._services.start_soon(self.administration.run)
+                async with self.listeners.serving():
+                    self.say("listening on %s", ", ".join(addresses))
+                    self.ready = True
+                    self._say_ready()
+                    task_status.started(addresses)
+                    if self.handover is not None:
+                        self._services.start_soon(self.handover.run)
+                    await stop.wait(reloads=True)
+                    await self.say_goodbye(stop.wait)
+                    await self.drain(stop.wait)
+            else:
+                self.listeners.close()
+            self._services.cancel_scope.cancel()
+
+    def _start_services(self, services: TaskGroup) -> None:
+        services.start_soon(self.deadlines.run)
+        services.start_soon(self.manager.run)
+        self.logbook.start(services)
+        services.start_soon(self.figures.lag.run)
+        if not self.replaces_another:
+            services.start_soon(self.administration.run)
+        services.start_soon(self.routes.run)
+        services.start_soon(self.groups.run)
 
     async def come_up(self) -> None:
         """Wait for what clients need besides this process: managed servers, for a time."""
         with anyio.move_on_after(MANAGED_START_S):
-            for running in self.groups.values():
-                await running.ready.wait()
+            await self.groups.until_ready()
 
     async def _comes_up(self, next_signal: Callable[[], Awaitable[object]]) -> bool:
         """Wait until clients can be served; False when a signal came first."""
@@ -331,26 +245,6 @@ class Application:
             waiting.cancel_scope.cancel()
         return up
 
-    def reopen_logs(self) -> None:
-        """Write to new files: the old ones have been renamed."""
-        self.logbook.reopen()
-
-    def say(self, message: str, *arguments: object) -> None:
-        """Log what concerns the proxy as a whole."""
-        _logger.info(message, *arguments)
-
-    def warn(self, message: str, *arguments: object) -> None:
-        """The same for what somebody should look into."""
-        _logger.warning(message, *arguments)
-
-    @property
-    def _listening_sockets(self) -> Iterator[socket.socket]:
-        return (each for frontend in self.listeners for each in frontend.sockets if each.fileno() >= 0)
-
-    @property
-    def _status(self) -> str:
-        return f"serving {len(self.routes)} routes of {self.config.source}"
-
     async def say_goodbye(self, next_signal: Callable[[], Awaitable[object]]) -> None:
         """Be no longer ready, and go on for `drain_delay`, so that those who send clients here learn it first."""
         self.ready = False
@@ -363,37 +257,73 @@ class Application:
             with anyio.move_on_after(delay_s):
                 await next_signal()
 
-    async def drain(self, listeners: TaskGroup, next_signal: Callable[[], Awaitable[object]]) -> None:
+    async def drain(self, next_signal: Callable[[], Awaitable[object]]) -> None:
         """Let what is in flight end; at the deadline or at a second signal end it."""
-        timeout_s = self.shutdown_timeout_s
-        self.say("stopping: finishing what is in flight within %g s", timeout_s)
-        frontends = [*self.listeners, *self.retired]
-        for frontend in frontends:
-            if self.successor is None:
-                frontend.stop()
-            else:
-                frontend.hand_over()
-        async with anyio.create_task_group() as waiting:
-            waiting.start_soon(self._give_up_on_signal, next_signal, waiting)
-            with anyio.move_on_after(timeout_s):
-                for frontend in frontends:
-                    await frontend.ended.wait()
-            waiting.cancel_scope.cancel()
-        left = sum(frontend.connections for frontend in frontends)
-        if left:
-            _logger.warning("%d connections did not end in time and are cut", left)
-            for frontend in frontends:
-                frontend.abort()
-            listeners.cancel_scope.cancel()
+        self.say("stopping: finishing what is in flight within %g s", self.shutdown_timeout_s)
+        await self.listeners.drain(self.shutdown_timeout_s, self.successor is not None, next_signal)
 
-    async def _give_up_on_signal(self, next_signal: Callable[[], Awaitable[object]], waiting: TaskGroup) -> None:
-        with suppress(StopAsyncIteration):
-            await next_signal()
-            _logger.warning("second signal: ending at once")
-            waiting.cancel_scope.cancel()
+    # Another configuration.
 
+    async def reload(self, dry_run: bool = False) -> Plan:
+        """Take over the configuration as it is now, or only say what that would change.
 
-def _close(bound: list[list[socket.socket]]) -> None:
-    for sockets in bound:
-        for listening in sockets:
-            listening.close()
+        Raises ConfigError, ReloadError: then nothing has changed. Certificates are read anew in any case.
+        """
+        if self._read is None:
+            raise ReloadError("this configuration came from no file")
+        async with self.reloading:
+            if dry_run:
+                return make_plan(self.config, await read_aside(self._read))
+            self.manager.reloading()
+            try:
+                if self.handover is not None and self.handover.heir is not None:
+                    raise ReloadError(f"process {self.handover.heir} is taking over, with the file as it has found it")
+                with self.figures.counting_reload():
+                    change = self.make_reload(await read_aside(self._read))
+                    await self.carry_out(change)
+            finally:
+                self._say_ready()
+            return change.plan
+
+    def make_reload(self, config: Config) -> Reload:
+        """What leads from the configuration in force to another one."""
+        return Reload(self._changeable, self.config, config)
+
+    async def carry_out(self, change: Reload) -> None:
+        """Do what a reload wants, whole or not at all. Raises ReloadError when nothing was changed."""
+        change.prepare()
+        await self.commit(change)
+
+    async def commit(self, change: Reload) -> None:
+        """Do what a reload has prepared."""
+        for line in change.plan.lines():
+            self.say("reload: %s", line)
+        for key in change.unheeded:
+            self.warn("'%s' has changed: that takes a restart, or an upgrade (SIGUSR2)", key)
+        await change.commit()
+        self.config = change.new
+
+    # What it is told, and says.
+
+    def upgrade(self) -> None:
+        """Start a successor."""
+        if self.handover is None or not self.ready:
+            _logger.warning("SIGUSR2: no successor can be started now")
+        else:
+            self.handover.upgrade()
+
+    def reopen_logs(self) -> None:
+        """Write to new files: the old ones have been renamed."""
+        self.logbook.reopen()
+
+    def say(self, message: str, *arguments: object) -> None:
+        """Log what concerns the proxy as a whole."""
+        _logger.info(message, *arguments)
+
+    def warn(self, message: str, *arguments: object) -> None:
+        """The same for what somebody should look into."""
+        _logger.warning(message, *arguments)
+
+    def _say_ready(self) -> None:
+        status = f"serving {len(self.routes)} routes of {self.config.source}"
+        self.manager.ready(status, self.listeners.open_sockets)

@@ -6,12 +6,10 @@ until the file says otherwise of the same group, or the process ends: a reload o
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from heapq import nlargest
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from wsproxy.admin.control import (
     AbsentError,
@@ -25,23 +23,19 @@ from wsproxy.admin.control import (
 )
 from wsproxy.backend.backend import Backend
 from wsproxy.cache.store import StoreFaultError
+from wsproxy.caching import Caching
 from wsproxy.config.addresses import UPSTREAM
+from wsproxy.config.diff import Changes, Plan
 from wsproxy.config.errors import ConfigError
-from wsproxy.config.model import Address, ServerSettings
+from wsproxy.config.model import Address, Config, ServerSettings
 from wsproxy.config.shown import shown
-from wsproxy.figures import Figures, backend_figures, phase_of, session_figures, session_id, url_of
-from wsproxy.frontend.relay import Relay
-from wsproxy.frontend.route import Route
+from wsproxy.figures import Figures, backend_figures, url_of
+from wsproxy.groups import Groups
 from wsproxy.observe.snapshot import BackendFigures, SessionFigures, Snapshot
 from wsproxy.observe.tapped import Tapped
 from wsproxy.reload import ReloadError
 from wsproxy.running import RunningGroup
-from wsproxy.taps import Taps
-from wsproxy.ws.control import GOING_AWAY, SERVICE_RESTART, is_sendable
-
-if TYPE_CHECKING:
-    from wsproxy.app import Application
-    from wsproxy.config.diff import Changes, Plan
+from wsproxy.sessions import Sessions
 
 USUAL_GROUP = "http"
 """What a server is added to when nobody says to which group."""
@@ -49,14 +43,31 @@ USUAL_GROUP = "http"
 _logger = logging.getLogger("wsproxy.admin")
 
 
+class Configured(Protocol):
+    """What has a configuration, and can be given the next one."""
+
+    @property
+    def config(self) -> Config:
+        """The one that is in force."""
+        ...
+
+    async def reload(self, dry_run: bool = False) -> Plan:
+        """Take over the file as it is now, or only say what that would change. Raises ConfigError, ReloadError."""
+        ...
+
+
 class ApplicationControl:
     """The `Control` of one process."""
 
-    def __init__(self, app: Application, figures: Figures) -> None:
-        self._app = app
+    def __init__(
+        self, configured: Configured, figures: Figures, groups: Groups, sessions: Sessions, caching: Caching
+    ) -> None:
+        self._configured = configured
         self._figures = figures
+        self._groups = groups
+        self._sessions = sessions
+        self._caching = caching
         self._monitoring = True
-        self._taps = Taps()
 
     async def snapshot(self) -> Snapshot:
         """Everything at this moment."""
@@ -64,7 +75,7 @@ class ApplicationControl:
 
     async def is_ready(self) -> str | None:
         """None while traffic is welcome."""
-        phase = phase_of(self._app)
+        phase = self._figures.phase
         return None if phase == "running" else phase
 
     async def trouble(self) -> str:
@@ -73,7 +84,7 @@ class ApplicationControl:
 
     def config(self) -> dict[str, Any]:
         """The running configuration, masked."""
-        return shown(self._app.config)
+        return shown(self._configured.config)
 
     # Backends.
 
@@ -127,7 +138,7 @@ class ApplicationControl:
         return backend_figures(running, backend)
 
     def _group_to_add_to(self, name: str | None) -> RunningGroup:
-        groups = self._app.groups
+        groups = self._groups
         if name is None:
             name = USUAL_GROUP if USUAL_GROUP in groups or len(groups) != 1 else next(iter(groups))
             if name not in groups:
@@ -138,9 +149,9 @@ class ApplicationControl:
 
     def _find(self, group: str | None, named: str) -> tuple[RunningGroup, Backend]:
         """A backend by its name or its address, in one group or in whichever has it."""
-        if group is not None and group not in self._app.groups:
+        if group is not None and group not in self._groups:
             raise UnknownError(f"there is no group {group!r}")
-        groups = [self._app.groups[group]] if group is not None else self._app.groups.values()
+        groups = [self._groups[group]] if group is not None else self._groups.values()
         try:
             address = _address(named)
         except ControlError:
@@ -162,61 +173,29 @@ class ApplicationControl:
 
     async def sessions(self, selection: Selection, limit: int) -> Sequence[SessionFigures]:
         """The WebSockets that fit, the longest idle first."""
-        now = self._app.deadlines.now
-        longest = nlargest(limit, self._relays(selection), key=lambda found: now - found[1].idle_since)
-        return [session_figures(route, relay, now) for route, relay in longest]
+        return self._sessions.listed(selection, limit)
 
     async def close_session(self, session: str, code: int, reason: str) -> None:
         """Close one WebSocket."""
-        if not is_sendable(code):
-            raise ControlError(f"{code} is no code that a Close may carry")
-        self._relay(session).begin_close(code, GOING_AWAY, reason)
+        self._sessions.close(session, code, reason)
 
     async def tap_session(self, session: str, for_s: float) -> Tapped:
         """Note one WebSocket's frames for a while."""
-        tapped = self._taps.begin(session, self._relay(session), for_s, asyncio.get_running_loop().time())
-        _logger.info("%s is tapped for %d s by an operator", session, tapped.left_s)
-        return tapped
+        return self._sessions.tap(session, for_s)
 
     async def tapped_session(self, session: str) -> Tapped:
         """What was noted."""
-        return self._taps.seen(session, asyncio.get_running_loop().time())
-
-    def _relay(self, session: str) -> Relay:
-        """Raises UnknownError."""
-        route_name = session.rpartition(".")[0]
-        for route, relay in self._relays(Selection(route=route_name)):
-            if session_id(route, relay) == session:
-                return relay
-        raise UnknownError(f"there is no WebSocket {session!r}")
+        return self._sessions.tapped(session)
 
     async def drain_sessions(self, selection: Selection) -> int:
         """Close all that fit with 1012 at their route's pace."""
-        by_route: dict[Route, list[Relay]] = {}
-        for route, relay in self._relays(selection):
-            if not relay.is_closing:
-                by_route.setdefault(route, []).append(relay)
-        for route, relays in by_route.items():
-            if route.relays is not None:
-                route.relays.drain(relays, SERVICE_RESTART)
-        return sum(len(relays) for relays in by_route.values())
-
-    def _relays(self, selection: Selection) -> Iterator[tuple[Route, Relay]]:
-        for route in self._app.routes.values():
-            if route.relays is None or selection.route not in (None, route.settings.name):
-                continue
-            if selection.group not in (None, route.group.name):
-                continue
-            for relay in route.relays.open:
-                name = "" if relay.backend is None else relay.backend.name
-                if selection.backend in (None, name):
-                    yield route, relay
+        return self._sessions.drain(selection)
 
     # The whole.
 
     async def purge_cache(self, url: str | None, tag: str | None) -> int:
         """Forget answers that are kept."""
-        cache = self._app.caching.cache
+        cache = self._caching.cache
         if cache is None:
             raise AbsentError("there is no cache (write cache = yes in a route)")
         try:
@@ -230,7 +209,7 @@ class ApplicationControl:
 
     async def switch(self, monitoring: bool | None, scaling: bool | None) -> Switches:
         """Monitoring, and the scaling of all groups that scale."""
-        scalers = [running.scaler for running in self._app.groups.values() if running.scaler is not None]
+        scalers = [running.scaler for running in self._groups.values() if running.scaler is not None]
         if scaling is not None:
             if not scalers:
                 raise AbsentError("no group has 'max_servers' above its startup_servers: there is no scaling")
@@ -243,7 +222,7 @@ class ApplicationControl:
     async def reload(self, dry_run: bool) -> ReloadReport:
         """Read the file again."""
         try:
-            plan = await self._app.reload(dry_run)
+            plan = await self._configured.reload(dry_run)
         except (ConfigError, ReloadError) as error:
             return ReloadReport(done=False, problems=tuple(str(error).splitlines()))
         return _report(plan, done=not dry_run)

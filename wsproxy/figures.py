@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,9 +24,12 @@ from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.tcp import TcpFrontend
 from wsproxy.frontend.totals import Traffic
+from wsproxy.groups import Groups
+from wsproxy.listeners import Listeners
+from wsproxy.logbook import Logbook
 from wsproxy.managed.servers import ServerLook
 from wsproxy.observe.histogram import Durations
-from wsproxy.observe.process import family_usage, process_figures
+from wsproxy.observe.process import LoopLag, family_usage, process_figures
 from wsproxy.observe.snapshot import (
     BackendFigures,
     BackendState,
@@ -48,50 +51,65 @@ from wsproxy.observe.snapshot import (
     TcpFigures,
     WebSocketFigures,
 )
+from wsproxy.routes import Routes
 from wsproxy.running import RunningGroup
 
 if TYPE_CHECKING:
-    from wsproxy.app import Application
     from wsproxy.backend.pool import WorkerPool
     from wsproxy.frontend.overload import Overload
     from wsproxy.limiting.gate import RouteGate
-    from wsproxy.observe.process import LoopLag
     from wsproxy.ws.frames import FrameScanner
 
 
 class Figures:
-    """Reads one application. started_at: Unix time. reloads: as counted so far."""
+    """Reads what serves. started_at: Unix time. reloads: as counted so far. lag: of the event loop, once that runs."""
 
-    def __init__(self, app: Application, lag: LoopLag) -> None:
+    def __init__(
+        self,
+        listeners: Listeners,
+        routes: Routes,
+        groups: Groups,
+        logbook: Logbook,
+        phase: Callable[[], Phase],
+    ) -> None:
         self.started_at = time.time()
         self.reloads = ReloadFigures()
-        self._app = app
-        self._lag = lag
+        self.lag = LoopLag()
+        self._listeners = listeners
+        self._routes = routes
+        self._groups = groups
+        self._logbook = logbook
+        self._phase = phase
+
+    @property
+    def phase(self) -> Phase:
+        """Where in its life the application is."""
+        return self._phase()
 
     def snapshot(self) -> Snapshot:
         """Everything at this moment."""
-        app = self._app
+        listeners, routes = self._listeners, self._routes
         return Snapshot(
             at=time.time(),
             version=wsproxy.__version__,
-            phase=phase_of(app),
-            frontends=tuple(_frontend(frontend) for frontend in app.listeners),
-            routes=tuple(_route(route) for route in app.routes.values()),
-            groups=tuple(_group(running) for running in app.groups.values()),
+            phase=self.phase,
+            frontends=tuple(_frontend(frontend) for frontend in listeners.accepting),
+            routes=tuple(_route(route) for route in routes.values()),
+            groups=tuple(_group(running) for running in self._groups.values()),
             reloads=self.reloads,
-            overload=_overload(app.guards.overload),
-            tcp=tuple(_tcp(frontend) for frontend in app.tcp_by_name.values()),
-            cache=_cache(app.caching.cache),
-            processes=(process_figures(self.started_at, self._lag.longest_s, app.logbook.access_lost),),
+            overload=_overload(routes.guards.overload),
+            tcp=tuple(_tcp(frontend) for frontend in listeners.tcp_by_name.values()),
+            cache=_cache(routes.caching.cache),
+            processes=(process_figures(self.started_at, self.lag.longest_s, self._logbook.access_lost),),
         )
 
     @contextmanager
     def counting_reload(self) -> Iterator[None]:
         """Count the reload inside the block, and what becomes of the WebSockets that were there before."""
-        app, before = self._app, self.reloads
+        before = self.reloads
         relays = [
             (route, relay)
-            for route in app.routes.values()
+            for route in self._routes.values()
             if route.relays is not None
             for relay in route.relays.open
         ]
@@ -100,7 +118,7 @@ class Figures:
         except Exception:
             self.reloads = replace(before, refused=before.refused + 1)
             raise
-        current = set(app.routes.values())
+        current = set(self._routes.values())
         kept = sum(route in current and not _is_leaving(relay) for route, relay in relays)
         self.reloads = replace(
             before,
@@ -112,13 +130,6 @@ class Figures:
 
 def _is_leaving(relay: Relay) -> bool:
     return relay.backend is not None and relay.backend.leaving
-
-
-def phase_of(app: Application) -> Phase:
-    """Where in its life the application is."""
-    if app.ready:
-        return "running"
-    return "stopping" if app.is_listening else "starting"
 
 
 def url_of(address: Address) -> str:

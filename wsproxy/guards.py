@@ -1,31 +1,33 @@
 """Assembly: what guards the routes of one application: their rate limits, and the budget of the process.
 
-Knows the application's frontends, routes and groups; decides nothing about a request.
+Knows what serves clients; decides nothing about a request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 import anyio
 
+from wsproxy.config.budget_settings import OverloadSettings
 from wsproxy.frontend.admission import Gate
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.overload import Overload
+from wsproxy.frontend.route import Route
+from wsproxy.groups import Groups
 from wsproxy.limiting.gates import Gates
-
-if TYPE_CHECKING:
-    from wsproxy.app import Application
-    from wsproxy.config.budget_settings import OverloadSettings
-    from wsproxy.frontend.route import Route
+from wsproxy.listeners import Listeners
 
 
 class Guards:
     """The gates of all routes."""
 
-    def __init__(self, app: Application, settings: OverloadSettings) -> None:
-        self._app = app
+    def __init__(
+        self, settings: OverloadSettings, listeners: Listeners, routes: Mapping[str, Route], groups: Groups
+    ) -> None:
+        self._listeners = listeners
+        self._routes = routes
+        self._groups = groups
         self._gates = Gates()
         self.overload = Overload(settings, self)
 
@@ -55,7 +57,7 @@ class Guards:
     @property
     def every_frontend(self) -> Iterable[Frontend]:
         """Those with sessions, among them those whose place another has taken."""
-        return [each for each in (*self._app.frontends, *self._app.retired) if isinstance(each, Frontend)]
+        return [each for each in self._listeners.all if isinstance(each, Frontend)]
 
     @property
     def connections(self) -> int:
@@ -63,16 +65,14 @@ class Guards:
 
         Else of many who come at once nobody would find room: each would still count those turned away before.
         """
-        there = sum(each.connections for each in (*self._app.listeners, *self._app.retired))
-        return there - sum(len(each.ending) for each in self.every_frontend)
+        return self._listeners.connections - sum(len(each.ending) for each in self.every_frontend)
 
     @property
     def every_route(self) -> Iterable[Route]:
         """Those that requests are led to."""
-        return self._app.routes.values()
+        return self._routes.values()
 
     @property
     def upstream_bytes(self) -> int:
         """What the connections of workers hold."""
-        backends = (each for running in self._app.groups.values() for each in running.group.backends.values())
-        return sum(backend.pool.buffered_bytes for backend in backends)
+        return sum(backend.pool.buffered_bytes for backend in self._groups.backends)

@@ -1,4 +1,4 @@
-"""Assembly: the signals of a process: which of them stop it, and what the others have the application do.
+"""Assembly: the signals of a process: which of them stop it, and what the others have done.
 
 Knows signals and what an application can be told; how it stops or reloads is its own business.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
+from wsproxy.config.diff import Plan
 from wsproxy.config.errors import ConfigError
+from wsproxy.config.model import Config
 from wsproxy.reload import ReloadError
-
-if TYPE_CHECKING:
-    from wsproxy.app import Application
 
 OBEYED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Those that are looked at; what others do is the system's to say."""
@@ -30,12 +29,33 @@ class Stop(Protocol):
         ...
 
 
+class Signalled(Protocol):
+    """Who does what signals ask for."""
+
+    @property
+    def config(self) -> Config:
+        """What is in force."""
+        ...
+
+    async def reload(self) -> Plan:
+        """Take over the configuration as it is now. Raises ConfigError, ReloadError."""
+        ...
+
+    def reopen_logs(self) -> None:
+        """Write to new files."""
+        ...
+
+    def upgrade(self) -> None:
+        """Start a successor, or say why not."""
+        ...
+
+
 class StopSignals:
     """The signals of one process: those that stop it are waited for, others are obeyed in between."""
 
-    def __init__(self, signals: AsyncIterator[signal.Signals], app: Application) -> None:
+    def __init__(self, signals: AsyncIterator[signal.Signals], signalled: Signalled) -> None:
         self._signals = signals
-        self._app = app
+        self._signalled = signalled
         self._reload_is_due = False
 
     async def wait(self, reloads: bool = False) -> None:
@@ -44,12 +64,9 @@ class StopSignals:
             await self._reload()
         async for number in self._signals:
             if number == signal.SIGUSR1:
-                self._app.reopen_logs()
+                self._signalled.reopen_logs()
             elif number == signal.SIGUSR2:
-                if self._app.handover is None or not self._app.ready:
-                    _logger.warning("SIGUSR2: no successor can be started now")
-                else:
-                    self._app.handover.upgrade()
+                self._signalled.upgrade()
             elif number != signal.SIGHUP:
                 return
             elif reloads:
@@ -59,9 +76,9 @@ class StopSignals:
 
     async def _reload(self) -> None:
         self._reload_is_due = False
-        _logger.info("reloading %s", self._app.config.source)
+        _logger.info("reloading %s", self._signalled.config.source)
         try:
-            plan = await self._app.reload()
+            plan = await self._signalled.reload()
         except (ConfigError, ReloadError) as error:
             for line in str(error).splitlines():
                 _logger.error("reload refused: %s", line)

@@ -27,7 +27,7 @@ class Site:
     @property
     def cache(self) -> Cache:
         assert self.proxy is not None
-        cache = self.proxy.application.caching.cache
+        cache = self.proxy.application.routes.caching.cache
         assert cache is not None
         return cache
 

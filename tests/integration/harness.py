@@ -334,11 +334,11 @@ class Proxy:
 
     @property
     def sessions(self) -> int:
-        return sum(len(frontend.sessions) for frontend in self.application.frontends)
+        return sum(len(frontend.sessions) for frontend in self.application.listeners.frontends)
 
     @property
     def relays(self) -> int:
-        return sum(len(frontend.relays) for frontend in self.application.frontends)
+        return sum(len(frontend.relays) for frontend in self.application.listeners.frontends)
 
 
 @asynccontextmanager

@@ -84,7 +84,7 @@ async def test_a_cache_that_no_route_uses_any_more_keeps_nothing() -> None:
         before = served.cache
         await reload(served, "", cache="no")
         assert served.proxy is not None
-        assert served.proxy.application.caching.cache is None
+        assert served.proxy.application.routes.caching.cache is None
         assert (await served.fetch()).field(b"age") is None
         await reload(served, "")
         assert served.cache is not before

@@ -54,8 +54,8 @@ async def test_a_reload_adds_the_listener_that_redirects_lead_to_and_gives_it_ot
             assert (await fetch(port)).status == 200
             for _ in chains:
                 await application.reload()
-                secure = application.frontend_by_name["frontend:secure"].sockets[0].getsockname()[1]
-                redirect = application.frontend_by_name["frontend"].sockets[0].getsockname()[1]
+                secure = application.listeners.frontend_by_name["frontend:secure"].sockets[0].getsockname()[1]
+                redirect = application.listeners.frontend_by_name["frontend"].sockets[0].getsockname()[1]
                 location = (await fetch(redirect)).field(b"location")
                 assert location == b"https://site.example:%d/" % secure
                 async with await connect_tls(secure, authority().client_context()) as client:

@@ -118,7 +118,7 @@ async def test_twice_the_load_is_served_as_well_as_one_time_the_load() -> None:
 
 
 def overload_of(running: Proxy) -> Overload:
-    return running.application.guards.overload
+    return running.application.routes.guards.overload
 
 
 async def status_of(client: Wire) -> int:
@@ -146,7 +146,7 @@ async def test_more_connections_than_the_budget_are_told_and_closed_and_those_be
             async with await connect(running.port) as fourth:
                 assert await status_of(fourth) == 200
         assert overload_of(running).refused == {"connections": 1}
-        figures = running.application.administration.figures.snapshot()
+        figures = running.application.figures.snapshot()
         assert figures.overload is not None
         assert figures.overload.refused == {"connections": 1}
 

@@ -29,7 +29,7 @@ TWO = "rate_limit = 2/h"
 
 def metric(running: Proxy, name: str, **labels: str) -> float:
     """A sample of a scrape."""
-    text = render(running.application.administration.figures.snapshot(), "")[0].decode()
+    text = render(running.application.figures.snapshot(), "")[0].decode()
     wanted = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
     (value,) = [line.split()[-1] for line in text.splitlines() if line.startswith(f"wsproxy_{name}{{{wanted}}}")]
     return float(value)
@@ -178,6 +178,6 @@ async def test_a_request_whose_limit_is_being_asked_about_is_answered_though_the
         async with proxy(http_route(server.port, lines=lines)) as running, await connect(running.port) as client:
             await client.send(get())
             await eventually(lambda: redis.opened == 1)
-            running.application.frontends[0].stop()
+            running.application.listeners.frontends[0].stop()
             answer = await client.response()
             assert (answer.status, answer.field(b"connection")) == (200, b"close")

@@ -499,7 +499,7 @@ async def test_stop_ends_a_transfer_that_takes_too_long(files: Path) -> None:
     async with serving(files) as running, await connect(running.port, ahead_bytes=1024) as client:
         await client.send(get(b"/huge.bin"))
         await client.exactly(1)
-        for frontend in running.application.frontends:
+        for frontend in running.application.listeners.frontends:
             frontend.abort()
         await eventually(lambda: running.sessions == 0)
 

@@ -34,7 +34,7 @@ class Running:
 
     @property
     def listener(self) -> TcpFrontend:
-        (found,) = self.application.tcp_by_name.values()
+        (found,) = self.application.listeners.tcp_by_name.values()
         return found
 
     def ended(self) -> dict[str, int]:
@@ -321,9 +321,9 @@ async def test_past_the_budget_of_the_proxy_clients_are_closed_at_once_and_count
             for client in clients:
                 await client.close()
         assert len([line for line in log.of("WARNING") if line.startswith("overload (")]) == 1
-        overload = running.application.guards.overload
+        overload = running.application.routes.guards.overload
         assert overload.refused == {"connections": 6}
-        snapshot = running.application.administration.figures.snapshot()
+        snapshot = running.application.figures.snapshot()
         assert snapshot.overload is not None
         assert snapshot.overload.refused == {"connections": 6}
 

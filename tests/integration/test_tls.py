@@ -135,7 +135,7 @@ async def test_certificates_are_read_again() -> None:
     chain, key = authority().issue("before.example")
     text = frontend((chain, key)) + http_route(1)
     async with site(text) as running:
-        identities = running.application.frontends[0].identities
+        identities = running.application.listeners.frontends[0].identities
         assert identities is not None
         assert await common_name(running.port, "x") == {"before.example"}
         new_chain, new_key = authority().issue("after.example")
@@ -201,7 +201,7 @@ async def test_clients_that_leave_inside_a_handshake_leave_nothing_behind() -> N
 async def test_a_stop_does_not_wait_for_handshakes() -> None:
     async with site(tls_frontend() + http_route(1)) as running, await connect(running.port) as wire:
         await eventually(lambda: running.connections == 1)
-        running.application.frontends[0].stop()
+        running.application.listeners.frontends[0].stop()
         assert await wire.rest() == b""
         await eventually(lambda: running.connections == 0)
 
@@ -325,7 +325,7 @@ async def test_redirects_to_https() -> None:
 async def test_an_expired_certificate_is_served_and_warned_of() -> None:
     chain, key = authority().issue("old.example", not_after=datetime(2020, 1, 2, tzinfo=UTC))
     async with site(frontend((chain, key)) + http_route(1)) as running:
-        identities = running.application.frontends[0].identities
+        identities = running.application.listeners.frontends[0].identities
         assert identities is not None
         assert [text for _, text in identities.warnings] == [f"{chain} has expired (2020-01-02)"]
         with pytest.raises(ssl.SSLCertVerificationError, match="expired"):

@@ -99,7 +99,7 @@ async def test_a_half_closed_client_is_not_served_while_the_proxy_stops(monkeypa
     async with relayed() as pair:
         pair.client.end()
         assert await frames_until_end(pair.upstream) == [closing(1001)]
-        pair.running.application.frontends[0].stopping = True
+        pair.running.application.listeners.frontends[0].stopping = True
         await pair.upstream.send(frame(TEXT, b"more"))
         assert await receive_frame(pair.client) == (TEXT, b"more")
         assert await frames_until_end(pair.client) == []

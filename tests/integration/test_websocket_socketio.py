@@ -15,7 +15,6 @@ from websockets.asyncio.client import connect as websocket_connect
 from tests.integration.harness import eventually, in_loop, proxy
 from tests.integration.websocket_pair import relays_of
 from wsproxy.config.build import load
-from wsproxy.reload import Reload
 
 
 @asynccontextmanager
@@ -112,7 +111,7 @@ async def test_a_name_that_a_server_gave_leads_to_it_across_a_reload() -> None:
                 names.append(json.loads((await answer.text())[1:])["sid"])
         changed = routes(one, two, sticky="sticky = query:sid\nqueue_timeout = 4s")
         text = f"[frontend]\nhost = 127.0.0.1\nport = 0\n[log]\naccess = off\n{changed}"
-        change = Reload(running.application, load(text, "test.ini", {}, "/"))
+        change = running.application.make_reload(load(text, "test.ini", {}, "/"))
         await running.application.carry_out(change)
         assert change.plan.routes.changed
         for name in names:

@@ -47,7 +47,7 @@ async def test_a_client_may_come_to_another_instance() -> None:
         async with proxy(route) as first, proxy(route) as second:
             named = {await ask(first.port, b"/socket.io/") for _ in range(2)}
             assert named == {b'0{"sid":"of-a"}', b'0{"sid":"of-b"}'}
-            (store,) = second.application.remembering.stores
+            (store,) = second.application.routes.remembering.stores
             with anyio.fail_after(10):
                 for name in (b"of-a", b"of-b"):  # it is written down beside the answers
                     while not await store.backend_of("http", name):  # noqa: ASYNC110 - in Redis
@@ -67,7 +67,7 @@ async def test_a_redis_that_is_gone_costs_no_request_and_is_found_again(monkeypa
                 await redis.stop()
                 for _ in range(5):
                     assert await ask(running.port, b"/?sid=other") == b"a"
-                (store,) = running.application.remembering.stores
+                (store,) = running.application.routes.remembering.stores
                 assert store.faults == 1  # it is not asked again and again
                 await redis.start()
                 await eventually(lambda: any("answers again" in line for line in log.of("INFO")))

@@ -272,7 +272,7 @@ async def test_one_that_is_too_late_is_given_up(tmp_path: Path, monkeypatch: pyt
 async def test_one_that_stops_has_nothing_to_give(tmp_path: Path) -> None:
     async with RawServer(ok()) as server, proxy(http_route(server.port)) as running:
         await wait_at(running, tmp_path / "takeover")
-        (frontend,) = running.application.frontends
+        (frontend,) = running.application.listeners.frontends
         frontend.stop()
         with logged() as log, await connected(tmp_path / "takeover") as end:
             assert await asyncio.get_running_loop().sock_recv(end, 1) == b""
@@ -292,7 +292,8 @@ async def test_a_lost_answer_is_an_error_of_the_channel() -> None:
 
 def test_sockets_of_a_port_of_any_kind_are_taken_by_name() -> None:
     (one,) = open_sockets("127.0.0.1", 0)
-    handed = takeover.HandedSockets({"frontend": [one]})
+    handed = takeover.HandedSockets()
+    handed.give(["frontend"], [one])
     assert handed.are_in_use
     assert handed.take("frontend", "127.0.0.1", 0) == [one]
     one.close()

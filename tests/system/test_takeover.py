@@ -218,7 +218,8 @@ def test_a_place_that_others_can_write_to_is_none(tmp_path: Path, monkeypatch: p
 def test_each_section_gets_the_sockets_of_its_address() -> None:
     (one,), (two,), (three,) = (open_sockets("127.0.0.1", 0) for _ in range(3))
     ports = [each.getsockname()[1] for each in (one, two, three)]
-    handed = HandedSockets({"frontend": [one], "frontend:old": [two], "admin": [three]})
+    handed = HandedSockets()
+    handed.give(["frontend", "frontend:old", "admin"], [one, two, three])
     assert handed.take("frontend", "127.0.0.1", ports[1]) == [two]  # it has moved there
     assert handed.take("frontend:any", "127.0.0.1", 0) == []
     assert handed.take("admin", "127.0.0.1", 0) == [three]

@@ -1,6 +1,6 @@
 """One look at one server: does it take a connection, and does it say that it is well?
 
-Knows how to dial and to read one HTTP answer; what follows from the outcome is the verdict's matter. A probe uses a
+Knows how to dial and what an HTTP answer says; what follows from the outcome is the verdict's matter. A probe uses a
 connection of its own: one taken from the pool could be well while the server accepts nobody new.
 """
 
@@ -12,11 +12,10 @@ from typing import Final
 
 import anyio
 
-from wsproxy import __version__
 from wsproxy.config.model import Address, HealthSettings
+from wsproxy.health.asking import ask
 from wsproxy.health.websocket_probe import ask_websocket
 from wsproxy.http.chunked import ChunkedDecoder
-from wsproxy.http.codec import read_response_head
 from wsproxy.http.messages import (
     CHUNKED,
     UNTIL_CLOSE,
@@ -27,12 +26,12 @@ from wsproxy.http.messages import (
 from wsproxy.net.dial import Dialer, DialError, OutOfDescriptorsError
 from wsproxy.net.stream import Stream
 
-HEAD_BYTES: Final = 16 * 1024
-"""What the head of a health answer may take: the same as that of any other answer."""
 BODY_BYTES: Final = 64 * 1024
 """What is read of a body: a longer one is no status report, and its 2xx alone counts."""
 SHOWN_CHARACTERS: Final = 64
 """How much of a server's own words goes into a reason, and so into a log line."""
+
+_FIELDS: Final = ("Accept: application/json, */*", "Connection: close")
 
 
 async def probe(address: Address, settings: HealthSettings) -> str | None:
@@ -55,18 +54,17 @@ async def probe(address: Address, settings: HealthSettings) -> str | None:
             try:
                 if settings.path is None:
                     return None
-                ask = ask_websocket if settings.kind == "websocket" else _ask
-                return await ask(stream, address, settings.path)
+                look = ask_websocket if settings.kind == "websocket" else _ask_http
+                return await look(stream, address, settings.path)
             finally:
                 stream.abort()  # nothing is owed to either side any more
     return f"timed out after {settings.timeout_s:g} s"
 
 
-async def _ask(stream: Stream, address: Address, path: str) -> str | None:
+async def _ask_http(stream: Stream, address: Address, path: str) -> str | None:
     asked = f"GET {path}"
     try:
-        await stream.send(_request(address, path))
-        head = await _read_head(stream)
+        head = await ask(stream, address, path, _FIELDS)
         if not 200 <= head.status <= 299:
             return f"{asked} answered {head.status}"
         body = await _read_body(stream, head)
@@ -78,31 +76,6 @@ async def _ask(stream: Stream, address: Address, path: str) -> str | None:
     if status is None or re.fullmatch("2[0-9][0-9]", status):
         return None
     return f"{asked} answered {head.status}, but its body says status {status[:SHOWN_CHARACTERS]!r}"
-
-
-def _request(address: Address, path: str) -> bytes:
-    host = address.authority or ("localhost" if address.unix_path else str(address))
-    lines = (
-        f"GET {address.base_path}{path} HTTP/1.1",
-        f"Host: {host}",
-        f"User-Agent: wsproxy-health/{__version__}",
-        "Accept: application/json, */*",
-        "Connection: close",
-    )
-    return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8")
-
-
-async def _read_head(stream: Stream) -> ResponseHead:
-    """Read the final head, past interim ones; a 101 counts as final, for nobody asked for it."""
-    while True:
-        found = read_response_head(stream.buffer, b"GET", HEAD_BYTES)
-        if found is None:
-            await stream.more()
-            continue
-        head, size = found
-        stream.consume(size)
-        if head.status >= 200 or head.status == 101:
-            return head
 
 
 async def _read_body(stream: Stream, head: ResponseHead) -> bytes:

@@ -12,17 +12,13 @@ from typing import Final
 
 import anyio
 
-from wsproxy import __version__
 from wsproxy.config.model import Address
-from wsproxy.http.codec import read_response_head
-from wsproxy.http.messages import MalformedResponseError, ResponseHead, field_values
+from wsproxy.health.asking import ask
+from wsproxy.http.messages import MalformedResponseError, field_values
 from wsproxy.net.stream import Stream
 from wsproxy.ws.control import NORMAL, close_frame, ping_frame
 from wsproxy.ws.frames import FrameScanner
 from wsproxy.ws.handshake import accept_value
-
-HEAD_BYTES: Final = 16 * 1024
-"""What the head of the answer may take: the same as that of any other answer."""
 
 PAYLOAD: Final = b"wsproxy-health"
 """What the Ping carries; one connection carries one."""
@@ -33,8 +29,7 @@ async def ask_websocket(stream: Stream, address: Address, path: str) -> str | No
     asked = f"WebSocket {path}"
     key = base64.b64encode(os.urandom(16))
     try:
-        await stream.send(_handshake(address, path, key))
-        head = await _read_head(stream)
+        head = await ask(stream, address, path, _handshake(key))
         if head.status != 101:
             return f"{asked} answered {head.status}"
         if field_values(head.fields, b"Sec-WebSocket-Accept") != [accept_value(key)]:
@@ -64,27 +59,11 @@ async def _ping(stream: Stream, asked: str) -> str | None:
     return None
 
 
-def _handshake(address: Address, path: str, key: bytes) -> bytes:
-    host = address.authority or ("localhost" if address.unix_path else str(address))
-    lines = (
-        f"GET {address.base_path}{path} HTTP/1.1",
-        f"Host: {host}",
-        f"User-Agent: wsproxy-health/{__version__}",
+def _handshake(key: bytes) -> tuple[str, ...]:
+    """The fields that ask for a WebSocket."""
+    return (
         "Connection: Upgrade",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",
         f"Sec-WebSocket-Key: {key.decode()}",
     )
-    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
-
-
-async def _read_head(stream: Stream) -> ResponseHead:
-    while True:
-        found = read_response_head(stream.buffer, b"GET", HEAD_BYTES)
-        if found is None:
-            await stream.more()
-            continue
-        head, size = found
-        stream.consume(size)
-        if head.status >= 200 or head.status == 101:
-            return head

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import Final, TypeGuard
 
 from anyio import BrokenResourceError
 
@@ -33,9 +33,6 @@ from wsproxy.static.reading import Reading
 from wsproxy.static.recent import RecentFiles
 from wsproxy.static.sending import CutShortError, Sending
 from wsproxy.static.tree import SMALL_BYTES, FileTree, Found, NotServedError, OpenFile, Redirect
-
-if TYPE_CHECKING:
-    from wsproxy.frontend.route import Route
 
 _logger = logging.getLogger("wsproxy.static")
 
@@ -74,7 +71,7 @@ class StaticSite:
         cache_control = settings.cache_control
         self._cache_line = b"" if cache_control is None else b"Cache-Control: %b\r\n" % cache_control.encode("ascii")
 
-    async def answer(self, exchange: Exchange, route: Route) -> None:  # noqa: ARG002 - a handler's signature
+    async def answer(self, exchange: Exchange, route: object) -> None:  # noqa: ARG002 - a handler's signature
         """Answer a request; `exchange.failure` is set where there is nothing to answer it with."""
         head = exchange.head
         if exchange.body is not None and not _is_there(exchange.body):

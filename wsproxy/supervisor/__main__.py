@@ -2,7 +2,7 @@
 
 import sys
 
-from wsproxy.supervisor.dataplane import main
+from wsproxy.supervisor.dataplane_process import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

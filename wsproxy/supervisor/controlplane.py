@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskStatus
 
 from wsproxy.app import Application
 from wsproxy.config.model import Config, GroupSettings
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.tcp import TcpFrontend
+from wsproxy.listeners import Listeners
 from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.observe.snapshot import GroupFigures
 from wsproxy.reload import Reload, ReloadError
@@ -53,6 +54,20 @@ ABANDON_S: Final = 1.0
 _logger = logging.getLogger("wsproxy.process")
 
 
+class HeldListeners(Listeners):
+    """Sockets that are open here and accepted on elsewhere."""
+
+    def start(self, frontend: Frontend | TcpFrontend, sockets: list[socket.socket]) -> None:
+        """Hold the sockets."""
+        frontend.sockets = sockets
+
+    def retire(self, leaving: Iterable[Frontend | TcpFrontend]) -> None:
+        """Close the sockets of those that are no more: nobody accepts here who would."""
+        for frontend in leaving:
+            for listening in frontend.sockets:
+                listening.close()
+
+
 class ControlPlane(Application):
     """The application of the parent. children: the processes that serve."""
 
@@ -84,13 +99,13 @@ class ControlPlane(Application):
         running.until_unused = partial(self._until_unused, settings.name)
         return running
 
+    def make_listeners(self, inherited: InheritedSockets) -> Listeners:
+        """What holds the sockets; the processes accept."""
+        return HeldListeners(self.deadlines, self.rng, self.logbook, inherited)
+
     def make_control(self) -> Control:
         """What operators may ask, of all processes."""
-        return ManyControl(self, super().make_control())
-
-    def start_frontend(self, frontend: Frontend | TcpFrontend, sockets: list[socket.socket]) -> None:
-        """Hold the sockets; the processes accept."""
-        frontend.sockets = sockets
+        return ManyControl(super().make_control(), self.children, self.settle)
 
     async def _measure(self, group: str) -> dict[str, BackendLoad]:
         """What the servers of a group have to do, for all processes."""
@@ -116,18 +131,18 @@ class ControlPlane(Application):
             source=self.source,
             count=self.children.count,
             secret=self.sticky_secret,
-            listeners={frontend.settings.name: frontend.sockets for frontend in self.listeners},
+            listeners=self.listeners.sockets,
             states=states_of(tuple(self.groups.values())),
         )
 
     # Its life.
 
-    async def serve(self, bound: list[list[socket.socket]], stop: Stop, task_status: TaskStatus[list[str]]) -> None:
+    async def serve(self, stop: Stop, task_status: TaskStatus[list[str]]) -> None:
         """Have the processes serve until it is time to stop."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._publish)
             tasks.start_soon(self._spread_changes)
-            await super().serve(bound, stop, task_status)
+            await super().serve(stop, task_status)
             tasks.cancel_scope.cancel()
 
     async def come_up(self) -> None:
@@ -143,12 +158,10 @@ class ControlPlane(Application):
             raise TakeoverError(self.children.last_words)
         await self.children.one_serves.wait()
 
-    async def drain(self, listeners: TaskGroup, next_signal: Callable[[], Awaitable[object]]) -> None:  # noqa: ARG002
+    async def drain(self, next_signal: Callable[[], Awaitable[object]]) -> None:
         """Have every process drain; those that do not end in time are killed."""
         self.say("stopping: %d processes finish what is in flight", len(self.children.serving))
-        for frontend in self.listeners:
-            for listening in frontend.sockets:
-                listening.close()
+        self.listeners.close()
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(self._hurry_on_signal, next_signal)
             await self._end_processes()
@@ -182,7 +195,7 @@ class ControlPlane(Application):
         """Tell every process what requests to the others have made stale, where each keeps answers of its own."""
         while True:
             await anyio.sleep(SPREAD_EVERY_S)
-            if not self.caching.is_kept_here:
+            if not self.routes.caching.is_kept_here:
                 continue
             answers = await self.children.ask_all("take_changes")
             told = {child: answer["keys"] for child, answer in answers.items() if isinstance(answer, dict)}
@@ -210,8 +223,7 @@ class ControlPlane(Application):
                 await self.children.ask_all("abandon", timeout_s=ABANDON_S)
                 raise ReloadError("\n".join(problems))
             self.source = self._next_source
-            await change.commit()
-            self._close_unused()
+            await self.commit(change)
             self._published = states_of(tuple(self.groups.values()))
             count = await self.children.oblige("commit", self._orders().follow())
         self.say("reload: in force in %d processes", count)
@@ -229,13 +241,6 @@ class ControlPlane(Application):
             elif isinstance(answer, ChannelError) and child in self.children.alive.values():
                 problems[f"process {child.number}: {answer}"] = None
         return list(problems)
-
-    def _close_unused(self) -> None:
-        """The sockets of frontends that are no more: nobody accepts here who would close them."""
-        for frontend in self.retired:
-            for listening in frontend.sockets:
-                listening.close()
-        self.retired.clear()
 
     def reopen_logs(self) -> None:
         """Have every process write to new files."""

@@ -1,58 +1,34 @@
-"""A data plane process: the whole proxy but for what runs once, on listening sockets that the parent opened.
+"""The application of one of several data plane processes: the whole proxy but for what runs once, in the parent.
 
-`python -m wsproxy.supervisor CHANNEL TURNS` is started by the parent and told everything over that channel. It lives as
-long as the other end is there: a parent that is gone, even by SIGKILL, leaves nobody behind.
+Its groups follow the parent's words, and its listeners take turns on the parent's sockets. What concerns the proxy as a
+whole is for the parent to log.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
-import select
-import signal
 import socket
-import threading
-import time
 from collections.abc import Awaitable, Callable
-from typing import Final
 
-import anyio
-from anyio.abc import TaskGroup, TaskStatus
-
-import wsproxy
-from wsproxy.admin.control import ControlError, Selection
 from wsproxy.app import Application
-from wsproxy.config.errors import ConfigError
-from wsproxy.config.model import Config, FrontendSettings, GroupSettings
+from wsproxy.config.model import Config, GroupSettings
 from wsproxy.config.share import Share, share_config
-from wsproxy.control import ApplicationControl
-from wsproxy.frontend.frontend import Frontend
-from wsproxy.frontend.own_answers import ErrorPageError
-from wsproxy.frontend.tcp import TcpFrontend
-from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
-from wsproxy.net.descriptors import raise_descriptor_limit
 from wsproxy.net.listen import ListenError
-from wsproxy.net.loop import has_uvloop
-from wsproxy.net.tls import TlsError
-from wsproxy.net.turns import AcceptTurn, AcceptTurns
-from wsproxy.observe.logs import set_up_logging
-from wsproxy.reload import Reload, ReloadError
-from wsproxy.supervisor.channel import Body, Channel, RefusedError
+from wsproxy.net.turns import AcceptTurn
 from wsproxy.supervisor.following import FollowingGroup, GroupState
-from wsproxy.supervisor.plain import plain, shaped
-from wsproxy.supervisor.source import Source
-
-ORPHAN_S: Final = 1.0
-"""What requests in flight have when the parent is gone: a new proxy may come up at any moment."""
-
-LAST_WORDS_S: Final = 2.0
-"""Beyond that, for the last lines of the logs."""
-
-ENOUGH: Final = 2
-"""Words to stop that are kept: what is said thrice means no more."""
+from wsproxy.supervisor.named_sockets import NamedSockets
 
 _logger = logging.getLogger("wsproxy.process")
+
+
+class GivenSockets(NamedSockets):
+    """The listening sockets that came from the parent; none is opened here."""
+
+    def take(self, name: str, host: str, port: int) -> list[socket.socket]:
+        """Those of a section. Raises ListenError when none came."""
+        if name not in self.by_name:
+            raise ListenError(f"no socket came for {host}:{port}")
+        return super().take(name, host, port)
 
 
 class DataPlane(Application):
@@ -60,27 +36,15 @@ class DataPlane(Application):
 
     def __init__(self, config: Config, share: Share, sticky_secret: bytes, turn: AcceptTurn) -> None:
         self.share = share
-        self._turn = turn
         self.states: tuple[GroupState, ...] = ()
-        self.given: dict[str, list[socket.socket]] = {}
-        super().__init__(share_config(config, share), sticky_secret=sticky_secret)
-        self.caching.tell_siblings()
+        self.given = GivenSockets()
+        super().__init__(share_config(config, share), inherited=self.given, sticky_secret=sticky_secret)
+        self._turn = self.listeners.turn = turn
+        self.routes.caching.tell_siblings()
 
     def make_group(self, settings: GroupSettings) -> FollowingGroup:
         """A group that the parent's words are followed in."""
         return FollowingGroup(settings, self.deadlines, self.rng)
-
-    def open_listener(self, settings: FrontendSettings) -> list[socket.socket]:
-        """The sockets that came from the parent. Raises ListenError when none did."""
-        sockets = self.given.pop(settings.name, None)
-        if sockets is None:
-            raise ListenError(f"no socket came for {settings.host}:{settings.port}")
-        return sockets
-
-    def start_frontend(self, frontend: Frontend | TcpFrontend, sockets: list[socket.socket]) -> None:
-        """Accept on listening sockets, in turn with the other processes."""
-        frontend.turn = self._turn
-        super().start_frontend(frontend, sockets)
 
     async def come_up(self) -> None:
         """Take over what the parent knows of the servers."""
@@ -106,242 +70,3 @@ class DataPlane(Application):
     def warn(self, message: str, *arguments: object) -> None:
         """The parent speaks for all processes."""
         _logger.debug(message, *arguments)
-
-
-class StopOrders:
-    """When to stop, as the parent says: a second time means at once."""
-
-    def __init__(self) -> None:
-        self._said: asyncio.Queue[None] = asyncio.Queue()
-
-    def stop(self) -> None:
-        """It is time to."""
-        if self._said.qsize() < ENOUGH:
-            self._said.put_nowait(None)
-
-    async def wait(self, reloads: bool = False) -> None:  # noqa: ARG002
-        """Return at the next `stop`."""
-        await self._said.get()
-
-
-class DataPlaneProcess:
-    """Does what the parent says."""
-
-    def __init__(self, channel: Channel, turns: int, tasks: TaskGroup) -> None:
-        self._channel = channel
-        self._turns = turns
-        self._tasks = tasks
-        self._orders = StopOrders()
-        self._app: DataPlane | None = None
-        self._operators: ApplicationControl | None = None
-        self._prepared: tuple[Reload, Share] | None = None
-        self._actions: dict[str, Callable[[Body, list[socket.socket]], Awaitable[Body]]] = {
-            "come_up": self._come_up,
-            "start": self._start,
-            "prepare": self._prepare,
-            "commit": self._commit,
-            "abandon": self._abandon,
-            "follow": self._follow,
-            "stop": self._stop,
-            "reopen": self._reopen,
-            "figures": self._figures,
-            "sessions": self._sessions,
-            "close_session": self._close_session,
-            "tap_session": self._tap_session,
-            "tapped_session": self._tapped_session,
-            "drain_sessions": self._drain_sessions,
-            "purge_cache": self._purge_cache,
-            "take_changes": self._take_changes,
-            "forget": self._forget,
-        }
-
-    async def run(self) -> None:
-        """Answer until the parent is gone, then end soon."""
-        await self._channel.answer(self._answer)
-        if self._app is None:
-            self._tasks.cancel_scope.cancel()
-            return
-        _logger.warning("the parent is gone: ending")
-        self._orders.stop()
-        await anyio.sleep(ORPHAN_S)
-        self._orders.stop()
-
-    async def _answer(self, kind: str, body: Body, sockets: list[socket.socket]) -> Body:
-        try:
-            return await self._actions[kind](body, sockets)
-        except ControlError as error:
-            return {"status": error.status, "error": str(error)}
-        except (RefusedError, asyncio.CancelledError):
-            raise
-        except Exception as error:  # a bug in an answer must not end whom this process serves
-            _logger.exception("internal error in '%s'", kind)
-            raise RefusedError(f"internal error: {error!r}") from None
-
-    @property
-    def app(self) -> DataPlane:
-        """What runs, once it does."""
-        if self._app is None:
-            raise RefusedError("it has not been started")
-        return self._app
-
-    @property
-    def _control(self) -> ApplicationControl:
-        if self._operators is None:  # one for the whole life: it knows what is tapped
-            self._operators = ApplicationControl(self.app, self.app.administration.figures)
-        return self._operators
-
-    # Its life.
-
-    async def _come_up(self, _: Body, __: list[socket.socket]) -> Body:
-        """It has, and can be started."""
-        return {}
-
-    async def _start(self, body: Body, sockets: list[socket.socket]) -> Body:
-        """Serve; answered once it does."""
-        if body["version"] != wsproxy.__version__:
-            raise RefusedError(f"it would run version {wsproxy.__version__}: upgrade the whole proxy (SIGUSR2)")
-        share = Share(body["index"], body["count"])
-        try:
-            config = shaped(Source, body["source"]).load()
-            set_up_logging(config.log.level, config.log.format)
-            turn = AcceptTurns(share.count, self._turns).of(share.index)
-            self._app = DataPlane(config, share, bytes.fromhex(body["secret"]), turn)
-        except (ConfigError, TlsError, ErrorPageError, OSError) as error:
-            raise RefusedError(str(error)) from None
-        self._app.given = _by_name(body["listeners"], sockets)
-        self._app.states = shaped(tuple[GroupState, ...], body["states"])
-        await self._tasks.start(self._serve, self._app)
-        return {"pid": os.getpid()}
-
-    async def _serve(self, app: DataPlane, *, task_status: TaskStatus[list[str]]) -> None:
-        await app.serve(app.bind(), self._orders, task_status)
-        self._tasks.cancel_scope.cancel()
-
-    async def _stop(self, body: Body, _: list[socket.socket]) -> Body:
-        self.app.successor = body["successor"]
-        self._orders.stop()
-        return {}
-
-    async def _reopen(self, _: Body, __: list[socket.socket]) -> Body:
-        self.app.logbook.reopen()
-        return {}
-
-    # Changes.
-
-    async def _prepare(self, body: Body, sockets: list[socket.socket]) -> Body:
-        """Make ready for another configuration; or refuse it, and nothing has changed."""
-        await self._abandon(body, [])
-        share = Share(body["index"], body["count"])
-        self.app.given = _by_name(body["listeners"], sockets)
-        try:
-            change = Reload(self.app, share_config(shaped(Source, body["source"]).load(), share))
-            change.prepare()
-        except (ConfigError, ReloadError) as error:
-            self._close_unused()
-            raise RefusedError(str(error)) from None
-        self._prepared = change, share
-        return {}
-
-    async def _commit(self, body: Body, _: list[socket.socket]) -> Body:
-        if self._prepared is None:
-            raise RefusedError("nothing was prepared")
-        (change, share), self._prepared = self._prepared, None
-        self.app.share = share
-        with self.app.administration.figures.counting_reload():
-            await change.commit()
-            await self._follow(body, [])
-        self._close_unused()
-        return {}
-
-    async def _abandon(self, _: Body, __: list[socket.socket]) -> Body:
-        if self._prepared is not None:
-            self._prepared[0].abandon()
-            self._prepared = None
-        self._close_unused()
-        return {}
-
-    def _close_unused(self) -> None:
-        for sockets in self.app.given.values():
-            for listening in sockets:
-                listening.close()
-        self.app.given = {}
-
-    async def _follow(self, body: Body, _: list[socket.socket]) -> Body:
-        await self.app.follow(shaped(tuple[GroupState, ...], body["states"]))
-        return {}
-
-    # What operators ask.
-
-    async def _figures(self, _: Body, __: list[socket.socket]) -> Body:
-        return {"snapshot": plain(self.app.administration.figures.snapshot())}
-
-    async def _sessions(self, body: Body, _: list[socket.socket]) -> Body:
-        found = await self._control.sessions(shaped(Selection, body["selection"]), body["limit"])
-        return {"sessions": plain(tuple(found))}
-
-    async def _close_session(self, body: Body, _: list[socket.socket]) -> Body:
-        await self._control.close_session(body["session"], body["code"], body["reason"])
-        return {}
-
-    async def _tap_session(self, body: Body, _: list[socket.socket]) -> Body:
-        return {"tapped": plain(await self._control.tap_session(body["session"], body["for_s"]))}
-
-    async def _tapped_session(self, body: Body, _: list[socket.socket]) -> Body:
-        return {"tapped": plain(await self._control.tapped_session(body["session"]))}
-
-    async def _drain_sessions(self, body: Body, _: list[socket.socket]) -> Body:
-        return {"count": await self._control.drain_sessions(shaped(Selection, body["selection"]))}
-
-    async def _purge_cache(self, body: Body, _: list[socket.socket]) -> Body:
-        return {"count": await self._control.purge_cache(body["url"], body["tag"])}
-
-    async def _take_changes(self, _: Body, __: list[socket.socket]) -> Body:
-        cache = self.app.caching.cache
-        return {"keys": [] if cache is None else [key.decode("latin-1") for key in cache.take_changes()]}
-
-    async def _forget(self, body: Body, _: list[socket.socket]) -> Body:
-        if (cache := self.app.caching.cache) is not None:
-            for key in body["keys"]:
-                cache.store.forget(key.encode("latin-1"))
-        return {}
-
-
-def _by_name(names: list[str], sockets: list[socket.socket]) -> dict[str, list[socket.socket]]:
-    """The sockets of each frontend; there is a name for each socket."""
-    found: dict[str, list[socket.socket]] = {}
-    for name, listening in zip(names, sockets, strict=True):
-        found.setdefault(name, []).append(listening)
-    return found
-
-
-async def _live(descriptor: int, turns: int) -> None:
-    channel = Channel(socket.socket(fileno=descriptor))
-    try:
-        async with anyio.create_task_group() as tasks:
-            await DataPlaneProcess(channel, turns, tasks).run()
-    finally:
-        channel.close()
-
-
-def _outlive_no_parent(descriptor: int) -> None:
-    """In a thread of its own, for a process whose event loop hangs: it would not see that the parent is gone."""
-    hangup = select.poll()
-    hangup.register(descriptor, 0)
-    hangup.poll()
-    time.sleep(ORPHAN_S + LAST_WORDS_S)
-    os._exit(1)
-
-
-def main(arguments: list[str]) -> int:
-    """Run a data plane process; the arguments name the descriptors of its channel and of the accept turns."""
-    descriptor, turns = map(int, arguments)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)  # a terminal or a service manager may tell every process: the parent acts
-    os.set_inheritable(descriptor, False)
-    os.set_inheritable(turns, False)
-    threading.Thread(target=_outlive_no_parent, args=(descriptor,), name="parent", daemon=True).start()
-    raise_descriptor_limit()
-    keep_buffers_mapped()
-    collect_seldom()
-    anyio.run(_live, descriptor, turns, backend="asyncio", backend_options={"use_uvloop": has_uvloop()})
-    return 0

@@ -6,10 +6,10 @@ follows. A session is named by its process too, since each process counts its ow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from heapq import nlargest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wsproxy.admin.control import (
     Control,
@@ -25,22 +25,23 @@ from wsproxy.observe.snapshot import BackendFigures, BackendState, GroupFigures,
 from wsproxy.observe.tapped import Tapped
 from wsproxy.supervisor.channel import Body, ChannelError, RefusedError
 from wsproxy.supervisor.child import Child
+from wsproxy.supervisor.children import Children
 from wsproxy.supervisor.plain import plain, shaped
-
-if TYPE_CHECKING:
-    from wsproxy.supervisor.controlplane import ControlPlane
 
 MARK = "@"
 """Between a session's name in its process and the process's id."""
 
 
 class ManyControl:
-    """The `Control` of several processes. one: that of the parent, which knows the servers."""
+    """The `Control` of several processes.
 
-    def __init__(self, app: ControlPlane, one: Control) -> None:
-        self._app = app
+    one: that of the parent, which knows the servers. settle: returns when every process follows what `one` has changed.
+    """
+
+    def __init__(self, one: Control, children: Children, settle: Callable[[], Awaitable[object]]) -> None:
         self._one = one
-        self._children = app.children
+        self._children = children
+        self._settle = settle
 
     # Figures.
 
@@ -95,7 +96,7 @@ class ManyControl:
         """Let a server go."""
         before = await self.snapshot()
         leaving = await self._one.remove_backend(group, url)
-        await self._app.settle()
+        await self._settle()
         figures = _figures_in(before, leaving.backend)
         busy = figures.pool.workers - figures.pool.idle + figures.pool.queue
         return Leaving(figures, busy, figures.websockets)
@@ -118,7 +119,7 @@ class ManyControl:
 
     async def _settled(self, changed: BackendFigures) -> BackendFigures:
         """Return when every process follows; with what they all have of it."""
-        await self._app.settle()
+        await self._settle()
         return _figures_in(await self.snapshot(), changed)
 
     # WebSockets.

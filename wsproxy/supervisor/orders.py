@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import wsproxy
 from wsproxy.supervisor.channel import Body
 from wsproxy.supervisor.following import GroupState
+from wsproxy.supervisor.named_sockets import laid_out
 from wsproxy.supervisor.plain import plain
 from wsproxy.supervisor.source import Source
 
@@ -28,7 +29,7 @@ class Orders:
 
     def prepare(self, index: int) -> Body:
         """For one that is to make ready for another configuration."""
-        names = [name for name, sockets in self.listeners.items() for _ in sockets]
+        names, _ = laid_out(self.listeners)
         return {"source": plain(self.source), "index": index, "count": self.count, "listeners": names}
 
     def follow(self) -> Body:
@@ -38,4 +39,5 @@ class Orders:
     @property
     def sockets(self) -> list[socket.socket]:
         """Those that go with `start` and `prepare`, in the order of the names there."""
-        return [each for sockets in self.listeners.values() for each in sockets]
+        _, sockets = laid_out(self.listeners)
+        return sockets

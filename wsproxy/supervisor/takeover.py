@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Final, Self
 import anyio
 
 import wsproxy
-from wsproxy.net.systemd import InheritedSockets, is_bound
+from wsproxy.net.systemd import is_bound
 from wsproxy.supervisor.channel import Body, Channel, ChannelError, RefusedError
 from wsproxy.supervisor.child import in_words
+from wsproxy.supervisor.named_sockets import NamedSockets, laid_out
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -81,31 +82,19 @@ def usual_path(ini: str) -> str:
     return str(directory / name)
 
 
-class HandedSockets(InheritedSockets):
+class HandedSockets(NamedSockets):
     """The listeners of a predecessor, each for the section that has its address still."""
 
     are_in_use = True
 
-    def __init__(self, by_name: dict[str, list[socket.socket]]) -> None:
-        super().__init__()
-        self._by_name = by_name
-
     def take(self, name: str, host: str, port: int) -> list[socket.socket]:
         """Those of the section of this name, else those bound to its host and port; none where neither is there."""
-        names = [name, *(other for other in self._by_name if other != name)]
+        names = [name, *(other for other in self.by_name if other != name)]
         for each in names:
-            sockets = self._by_name.get(each, [])
+            sockets = self.by_name.get(each, [])
             is_same = each == name if not port else any(is_bound(bound, host, port) for bound in sockets)
             if sockets and is_same:
-                return self._by_name.pop(each)
-        return []
-
-    def close(self) -> list[str]:
-        """Close those that no section wants: the predecessor serves who waits there. None was kept for us."""
-        for sockets in self._by_name.values():
-            for unused in sockets:
-                unused.close()
-        self._by_name = {}
+                return self.by_name.pop(each)
         return []
 
 
@@ -114,7 +103,7 @@ class Predecessor:
 
     def __init__(self, channel: Channel, pid: int) -> None:
         self.pid = pid
-        self.sockets = HandedSockets({})
+        self.sockets = HandedSockets()
         self.secret = b""
         self._channel = channel
         self._met = anyio.Event()
@@ -188,18 +177,17 @@ class Predecessor:
     def _take(self, body: Body, sockets: list[socket.socket]) -> None:
         """Take what it gives. Raises RefusedError for what another version means by that."""
         try:
-            by_name: dict[str, list[socket.socket]] = {}
-            for name, listening in zip(body["listeners"], sockets, strict=True):
-                listening.setblocking(False)
-                by_name.setdefault(str(name), []).append(listening)
-            self.secret = bytes.fromhex(body["secret"])
+            secret = bytes.fromhex(body["secret"])
+            self.sockets.give([str(name) for name in body["listeners"]], sockets)
         except (KeyError, TypeError, ValueError):
             for listening in sockets:
                 listening.close()
             raise RefusedError(f"version {wsproxy.__version__} takes over in another way") from None
         finally:
             self._met.set()
-        self.sockets = HandedSockets(by_name)
+        for listening in sockets:
+            listening.setblocking(False)
+        self.secret = secret
         self._has_given = True
         _logger.info("taking over from process %d (version %s)", self.pid, body.get("version", "unknown"))
 
@@ -267,17 +255,17 @@ class Handover:
 
     async def _give(self, channel: Channel, pid: int) -> None:
         """Give our listeners away. Raises ChannelError, RefusedError."""
-        listeners = self._app.listening_sockets()
-        if any(each.fileno() < 0 for sockets in listeners.values() for each in sockets):
+        names, listening = laid_out(self._app.listening_sockets())
+        if any(each.fileno() < 0 for each in listening):
             raise ChannelError("we are stopping, and do not listen any more")
         _logger.info("process %d takes over", pid)
         body = {
-            "listeners": [name for name, sockets in listeners.items() for _ in sockets],
+            "listeners": names,
             "secret": self._app.sticky_secret.hex(),
             "version": wsproxy.__version__,
             "pid": os.getpid(),
         }
-        await channel.ask("take", body, [each for sockets in listeners.values() for each in sockets])
+        await channel.ask("take", body, listening)
 
     def _leave_to(self, pid: int) -> None:
         """Another process accepts in our place from now on: drain, and end."""

@@ -13,13 +13,13 @@ import wsproxy
 from tests.integration.harness import in_loop
 from wsproxy.net.turns import AcceptTurns
 from wsproxy.supervisor.channel import Channel, RefusedError
-from wsproxy.supervisor.dataplane import DataPlaneProcess
+from wsproxy.supervisor.dataplane_process import DataPlaneProcess
 
 HANGING = """
 import sys, threading
-from wsproxy.supervisor import dataplane
-dataplane.ORPHAN_S = dataplane.LAST_WORDS_S = 0.05
-threading.Thread(target=dataplane._outlive_no_parent, args=(int(sys.argv[1]),), daemon=True).start()
+from wsproxy.supervisor import dataplane_process
+dataplane_process.ORPHAN_S = dataplane_process.LAST_WORDS_S = 0.05
+threading.Thread(target=dataplane_process._outlive_no_parent, args=(int(sys.argv[1]),), daemon=True).start()
 print("hangs", flush=True)
 while True:
     pass
