@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory for unix sockets, whose whole path may be 107 bytes long: tmp_path, below TMPDIR, may be longer."""
+    with tempfile.TemporaryDirectory(prefix="wsproxy-", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(autouse=True)

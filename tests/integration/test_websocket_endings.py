@@ -123,6 +123,7 @@ async def test_a_lost_client_is_1001_for_the_server(how: str) -> None:
         else:
             pair.client.reset()
         assert await frames_until_end(pair.upstream) == [closing(1001)]
+        await pair.upstream.close()
 
 
 @pytest.mark.parametrize("how", ["end", "reset"])
@@ -154,6 +155,7 @@ async def test_a_client_lost_inside_a_frame_is_no_close_for_the_server() -> None
         await pair.client.close()
         with anyio.fail_after(1):
             assert await pair.upstream.rest() == frame(TEXT, b"x" * 100, masked=True)[:50]
+        await pair.upstream.close()
 
 
 @in_loop

@@ -41,7 +41,7 @@ class Pair:
 
 @asynccontextmanager
 async def relayed(lines: str = "", frontend: str = "", ahead_bytes: int | None = None) -> AsyncIterator[Pair]:
-    """A WebSocket over a route with these lines more; at the end nothing of it may be left in the product."""
+    """A WebSocket over a route with these lines more; at the end both sides go, and nothing of it may be left."""
     accepted: list[Wire] = []
     released = anyio.Event()
 
@@ -57,6 +57,8 @@ async def relayed(lines: str = "", frontend: str = "", ahead_bytes: int | None =
     ):
         await eventually(lambda: running.relays == 1)
         yield Pair(client, accepted[0], running)
+        await client.close()
+        await accepted[0].close()
         await eventually(lambda: running.relays == 0)
         released.set()
 

@@ -44,13 +44,21 @@ def test_years_of_two_digits_begin_in_1950() -> None:
     assert read_certificate(old.cert_chain_pems[0].bytes().decode()).expires_at == when
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", CHAIN.replace("CERTIFICATE", "PRIVATE KEY"), CHAIN[:100]])
+@pytest.mark.parametrize(
+    "text",
+    ["", "nonsense", CHAIN.replace("CERTIFICATE", "PRIVATE KEY"), CHAIN[:100]],
+    ids=["nothing", "nonsense", "a key", "half a certificate"],  # not what is new in every process
+)
 def test_what_holds_no_certificate(text: str) -> None:
     with pytest.raises(ValueError, match="holds no PEM certificate"):
         read_certificate(text)
 
 
-@pytest.mark.parametrize("der", [b"", b"\x30", b"\x30\x80", b"\x30\x03abc", DER[:200], b"\x30\x84\xff\xff\xff\xff"])
+@pytest.mark.parametrize(
+    "der",
+    [b"", b"\x30", b"\x30\x80", b"\x30\x03abc", DER[:200], b"\x30\x84\xff\xff\xff\xff"],
+    ids=["nothing", "no length", "endless", "too short", "half a certificate", "huge"],
+)
 def test_what_cannot_be_read(der: bytes) -> None:
     with pytest.raises(ValueError, match="holds"):
         read_certificate(pem(der))

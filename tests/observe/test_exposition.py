@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from tests.observe.test_metrics import SNAPSHOT, durations
+from tests.yardstick import slowness
 from wsproxy.observe.exposition import encode
 from wsproxy.observe.metrics import SnapshotCollector, render
 from wsproxy.observe.snapshot import Answered, BackendFigures, GroupFigures, PoolFigures, RouteFigures, Snapshot
@@ -18,7 +19,7 @@ from wsproxy.observe.snapshot import Answered, BackendFigures, GroupFigures, Poo
 OPENMETRICS = "application/openmetrics-text"
 
 SCRAPE_S = 0.05
-"""What a scrape of 100 backends may take."""
+"""What a scrape of 100 backends may take, of CPU time: twice what it does."""
 
 
 def test_both_forms_are_what_the_library_writes() -> None:
@@ -66,8 +67,8 @@ def test_a_scrape_of_a_hundred_backends_is_soon_done(accept: str) -> None:
     routes = (RouteFigures("http", "http", "http", answered),)
     snapshot = Snapshot(1.0, "1", routes=routes, groups=(GroupFigures("http", 0, backends),))
     spent_s = []
-    for _ in range(3):
-        started_at = time.thread_time()  # CPU time: what else the machine does changes little
+    for _ in range(5):
+        started_at = time.thread_time()
         render(snapshot, accept)
         spent_s.append(time.thread_time() - started_at)
-    assert min(spent_s) < SCRAPE_S
+    assert min(spent_s) < SCRAPE_S * slowness()

@@ -204,10 +204,10 @@ def test_the_usual_place_is_one_of_the_ini_file(tmp_path: Path, monkeypatch: pyt
     assert Path(one).parent == tmp_path
 
 
-def test_a_place_that_others_can_write_to_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_others_can_write_to_is_none(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    directory = tmp_path / f"wsproxy-{os.getuid()}"
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(short_path))
+    directory = short_path / f"wsproxy-{os.getuid()}"
     assert Path(usual_path("a.ini")).parent == directory
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     directory.chmod(0o777)
