@@ -1,18 +1,47 @@
-"""What holds for every test: it leaves the process as it found it."""
+"""What holds for every test: where it runs changes nothing, and it leaves the process as it found it."""
 
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+FOREIGN_VARIABLES = ("_proxy", "NOTIFY_", "WATCHDOG_", "LISTEN_", "RUNTIME_DIRECTORY", "KUBERNETES_")
+"""How names of variables begin or end that would lead clients elsewhere, or tell the product of a service manager or a
+cluster that is not the test's."""
+
+LONGEST_PLACE = 30
+"""How long the path of temporary files may be: that of a unix socket some directories below has 107 bytes at most."""
+
+MOST_WORKERS = 4
+WORKER_BYTES = 1024**3
+"""What a worker needs with all that its tests start: too many on a small machine end in nothing at all."""
+
+
+def pytest_configure() -> None:
+    """Take away what this machine has that others have not."""
+    for name in [*os.environ]:
+        if name.lower().endswith(FOREIGN_VARIABLES) or name.startswith(FOREIGN_VARIABLES):
+            del os.environ[name]
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_PLACE:
+        os.environ["TMPDIR"] = "/tmp"
+        tempfile.tempdir = None  # found anew
+
+
+@pytest.hookimpl(optionalhook=True)  # there is none without pytest-xdist
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` means: tests wait more than they compute, so two for each processor, as far as memory goes."""
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(2 * (os.cpu_count() or 1), memory_bytes // WORKER_BYTES, MOST_WORKERS))
+
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """A directory for unix sockets, whose whole path may be 107 bytes long: tmp_path, below TMPDIR, may be longer."""
+    """A directory with a short name, for sockets in directories of their own."""
     with tempfile.TemporaryDirectory(prefix="wsproxy-", dir="/tmp", ignore_cleanup_errors=True) as directory:
         yield Path(directory)
 

@@ -1,5 +1,6 @@
-"""How slow this machine is just now, for limits on CPU time: a busy neighbour on the same core or an older processor makes
-all Python slower, and is no news about the product.
+"""How slow this machine is just now: for limits of CPU time.
+
+A busy neighbour on the same core and an older processor make all Python slower; they are no news about the product.
 """
 
 from __future__ import annotations

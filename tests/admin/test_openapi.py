@@ -15,7 +15,7 @@ from wsproxy.admin.api import Api
 from wsproxy.admin.endpoints import ENDPOINTS, Access
 from wsproxy.admin.openapi import document
 
-LIMIT_S = 55.0
+LIMIT_S = 150.0
 
 CONFIGURATION = """\
 [checks]

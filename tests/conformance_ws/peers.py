@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conformance_ws.wire import wait_until
+from tests.ports import free_port
 from tests.programs import program
 
-START_LIMIT_S = 20.0
+START_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -155,11 +156,6 @@ backend aiohttp
 """
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 def _listens(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port)).close()
@@ -193,7 +189,7 @@ def _command(name: str, directory: Path, ports: Ports, port: int) -> list[str]:
 @contextlib.contextmanager
 def running(name: str, directory: Path, ports: Ports) -> Iterator[Running]:
     """Start that proxy and wait until it listens; it is killed at the end if need be."""
-    port = 0 if name == "wsproxy" else _free_port()
+    port = 0 if name == "wsproxy" else free_port()
     process = subprocess.Popen(
         _command(name, directory, ports, port), stderr=subprocess.PIPE, env=os.environ | {"TMPDIR": str(directory)}
     )

@@ -8,7 +8,7 @@ import anyio
 
 from wsproxy.discovery.found import Found
 
-LIMIT_S = 20.0
+LIMIT_S = 90.0
 
 
 class Sink:

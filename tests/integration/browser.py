@@ -21,12 +21,13 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.programs import program
 
-START_LIMIT_S = 30.0
-PATIENCE_S = 15.0
+START_LIMIT_S = 60.0
+PATIENCE_S = 45.0
 """A page that has not changed by then never will."""
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-component-update"),
+    *("--disable-dev-shm-usage", "--no-proxy-server"),  # containers have little of the one, and others the other
     *("--disable-background-networking", "--disable-sync", "--remote-debugging-port=0", "about:blank"),
 )
 

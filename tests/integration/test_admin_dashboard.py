@@ -17,7 +17,7 @@ from tests.integration.admin_caller import TOKEN, Caller, administered
 from tests.integration.browser import Page, browser
 from tests.integration.harness import RawServer, http_route, ok
 
-LIMIT_S = 55.0
+LIMIT_S = 150.0
 SHOP = "server1_name = shop-1\nserver2_name = shop-2"
 SCREENSHOTS = os.environ.get("WSPROXY_SCREENSHOTS")
 """A directory to leave screenshots in, for who wants to look."""

@@ -25,6 +25,9 @@ POST = b"POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
 CHUNKED_PUT = b"PUT /put HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
 BREW = b"BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n"
 
+PATIENT = "buffer_size = 100\nqueue_timeout = 30s\nretries = 0"
+"""A route that refuses nobody, however busy the machine is."""
+
 CLIENTS = 32
 REQUESTS = 60
 
@@ -85,14 +88,14 @@ async def statuses(port: int, requests: list[bytes], pause_s: float) -> Counter[
 @pytest.mark.parametrize("script", [one_answer, one_answer_then_reset])
 @in_loop
 async def test_a_server_that_ends_every_connection_behind_its_answer(script: Script, requests: list[bytes]) -> None:
-    async with proxied(script, "max_workers = 8\nbuffer_size = 100\nretries = 0") as (_, running):
+    async with proxied(script, f"max_workers = 8\n{PATIENT}") as (_, running):
         assert await statuses(running.port, requests, 0) == {200: CLIENTS * REQUESTS}
 
 
 @pytest.mark.parametrize("idle_s", [0.02, 0.06])
 @in_loop
 async def test_a_server_that_ends_idle_connections(idle_s: float) -> None:
-    lines = "max_workers = 40\nbuffer_size = 100\nretries = 0"
+    lines = f"max_workers = 40\n{PATIENT}"
     async with proxied(idle_for(idle_s), lines) as (server, running):
         assert (await fetch(running.port)).status == 200
         await eventually(lambda: server.open == 0)  # a POST that crosses the very first end is lost: nobody could know

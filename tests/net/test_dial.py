@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import run, settle
+from tests.ports import free_port
 from wsproxy.config.model import Address
 from wsproxy.net import dial as dial_module
 from wsproxy.net.dial import Dialer, DialError
@@ -20,12 +21,6 @@ Both = pytest.mark.parametrize("uvloop", [True, False], ids=["uvloop", "asyncio"
 def listen(host: str = "127.0.0.1") -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, 0), family=family)
-
-
-def free_port() -> int:
-    with listen() as listening:
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def can_listen(host: str) -> bool:

@@ -25,7 +25,7 @@ from wsproxy.cli import main
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 BLOCK = re.compile(r"(?ms)^```(?:sh|console)\n(.*?)^```$")
-LIMIT_S = 30
+LIMIT_S = 90
 
 NOT_HERE = {
     "python3 -m venv": "it downloads: .ci/run does it",
