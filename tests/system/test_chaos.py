@@ -235,7 +235,7 @@ async def _trouble(tmp_path: Path) -> None:
 
 def is_at_rest(backend: dict[str, Any]) -> bool:
     """Whether a server is well, and nothing of the load is left with it."""
-    return backend["queue"] == 0 and backend["workers"] <= 20 and backend["state"] == "up"
+    return bool(backend["queue"] == 0 and backend["workers"] <= 20 and backend["state"] == "up")
 
 
 async def _backends(admin_port: int) -> list[dict[str, Any]]:
