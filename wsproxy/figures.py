@@ -253,7 +253,6 @@ def _server(look: ServerLook) -> ServerFigures:
 
 def _pool(pool: WorkerPool) -> PoolFigures:
     totals = pool.totals
-    dials = pool.connections_opened + totals.connect_failures
     return PoolFigures(
         workers=len(pool.workers),
         idle=pool.idle,
@@ -266,7 +265,7 @@ def _pool(pool: WorkerPool) -> PoolFigures:
         shrunk=pool.shrunk,
         exchanges=pool.exchanges,
         opened=pool.connections_opened,
-        reused=max(pool.exchanges - dials + totals.stale, 0),  # who dials after a stale one has had both
+        reused=totals.reused(pool.exchanges),
         stale=totals.stale,
         connect_failures=totals.connect_failures,
         unreachable=pool.reach.is_lost,

@@ -242,6 +242,7 @@ class WorkerPool:
     async def dial(self, timeout_s: float) -> Stream:
         """Open a connection that does not belong to the pool, but is counted with those that do. Raises DialError."""
         started_at = perf_counter()
+        self.totals.dials += 1
         try:
             stream = await self._dialer.dial(timeout_s)
         except DialError as error:

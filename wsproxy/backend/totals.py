@@ -10,17 +10,25 @@ class PoolTotals:
     """The counters of a pool.
 
     connect: of connections that opened; queue_wait: of exchanges that a worker took after a wait, in the queue or for
-    the whole group. connect_failures: dials in vain. stale: connections that the server had closed when they were used
+    the whole group. dials: begun so far. connect_failures: those in vain. stale: connections that the server had closed when they were used
     again. queue_timeouts: exchanges that no worker took in time. failed: attempts, by whose fault it was.
     """
 
-    __slots__ = ("connect", "connect_failures", "failed", "queue_timeouts", "queue_wait", "stale")
+    __slots__ = ("connect", "connect_failures", "dials", "failed", "queue_timeouts", "queue_wait", "reused_most", "stale")
 
     def __init__(self) -> None:
         self.connect = Histogram()
         self.queue_wait = Histogram()
-        self.connect_failures = self.stale = self.queue_timeouts = 0
+        self.dials = self.connect_failures = self.stale = self.queue_timeouts = self.reused_most = 0
         self.failed = dict.fromkeys(Side, 0)
+
+    def reused(self, exchanges: int) -> int:
+        """How many of so many exchanges went over a connection that was there: who dialled after a stale one, too.
+
+        Never less than it was: an exchange that has just come to a new worker has not dialled yet.
+        """
+        self.reused_most = max(self.reused_most, exchanges - self.dials + self.stale)
+        return self.reused_most
 
     def add_failure(self, failure: Failure) -> None:
         """An attempt has failed."""
