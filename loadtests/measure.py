@@ -32,9 +32,18 @@ def parse_pss(text: str) -> int:
 
     Raises ValueError if the text has no `Pss:` line.
     """
-    found = re.search(r"^Pss:\s+(\d+) kB$", text, re.MULTILINE)
+    return _kilobytes("Pss", text)
+
+
+def parse_anonymous(text: str) -> int:
+    """Memory that is of no file in bytes, from `/proc/PID/smaps_rollup`. Raises ValueError if the text does not say."""
+    return _kilobytes("Anonymous", text)
+
+
+def _kilobytes(name: str, text: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
     if found is None:
-        raise ValueError("no Pss line")
+        raise ValueError(f"no {name} line")
     return int(found[1]) * 1024
 
 
@@ -93,6 +102,11 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 def pss_bytes(pids: Sequence[int]) -> int:
     """Memory of these processes together, each shared page counted once."""
     return sum(parse_pss((PROC / str(pid) / "smaps_rollup").read_text()) for pid in pids)
+
+
+def private_bytes(pids: Sequence[int]) -> int:
+    """Memory of these processes together that is of no file: what they have made themselves."""
+    return sum(parse_anonymous((PROC / str(pid) / "smaps_rollup").read_text()) for pid in pids)
 
 
 def describe_machine() -> dict[str, str]:

@@ -4,7 +4,9 @@
     python -m loadtests.soak --seconds 1800 --processes 2     half an hour
 
 Everything is on loopback. What a killed process carried is lost with it, and excused; nothing else is. At the end the
-memory and the descriptors of the proxy are held against those after a sixth of the time.
+memory and the descriptors of the proxy are held against those after a sixth of the time, both while nothing is done to
+it and every WebSocket is there. The last third of the time is without upgrades and kills: a process that is replaced
+takes what it has leaked with it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from typing import IO
 
 import uvloop
 
-from loadtests.measure import process_tree, pss_bytes
+from loadtests.measure import private_bytes, process_tree
 from loadtests.soak_clients import HttpClient, Tally, WebSocketClient
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +39,9 @@ MESSAGE_EVERY_S = 5.0  # on each WebSocket
 START_LIMIT_S = 20.0
 EXCUSED_S = 1.0  # after a kill: what the process carried shows as lost within that
 FIRST_LOOK = 1 / 6  # of the time: pools have grown and all code has run
+LAST_LIFE = 2 / 3  # of the time: nobody's life ends any more, so that what leaks adds up
+ENDS_LIVES = ("upgrade", "kill")
+MORE_DESCRIPTORS = 60  # are no leak: pools grow and shrink
 
 INI = """\
 [frontend]
@@ -117,13 +122,19 @@ class Proxy:
 
         return await asyncio.to_thread(call)
 
+    async def websockets(self) -> int:
+        """How many are open. Raises OSError."""
+        status = await self.ask("/status")
+        assert isinstance(status, dict)
+        return sum(backend["websockets"] for backend in status["backends"])
+
     def children(self) -> list[int]:
         """Its data plane processes."""
         return [pid for pid in process_tree(self.pid)[1:] if b"wsproxy.supervisor" in _command(pid)]
 
     def memory_bytes(self) -> int:
-        """Of all its processes together."""
-        return pss_bytes([self.pid, *self.children()])
+        """What all its processes have for themselves: pages of files are shared with others of this machine."""
+        return private_bytes([self.pid, *self.children()])
 
     def descriptors(self) -> int:
         """The same of open descriptors."""
@@ -146,7 +157,7 @@ class Proxy:
 
 
 class Trouble:
-    """What is done to the proxy, in turn."""
+    """What is done to the proxy, in turn. pause: held while nothing may be. ends_lives: processes, too."""
 
     def __init__(self, proxy: Proxy, tally: Tally, options: argparse.Namespace) -> None:
         self._proxy = proxy
@@ -154,6 +165,8 @@ class Trouble:
         self._kinds = [kind for kind in options.kinds if kind != "kill" or options.processes > 1]
         self._every_s = options.every
         self.done: list[str] = []
+        self.pause = asyncio.Lock()
+        self.ends_lives = True
         self.every_kind = asyncio.Event()
 
     async def run(self) -> None:
@@ -162,8 +175,10 @@ class Trouble:
         while True:
             await asyncio.sleep(self._every_s)
             kind = self._kinds[turn % len(self._kinds)]
-            await getattr(self, f"_{kind}")()
-            self.done.append(kind)
+            if self.ends_lives or kind not in ENDS_LIVES:
+                async with self.pause:
+                    await getattr(self, f"_{kind}")()
+                self.done.append(kind)
             turn += 1
             if turn == len(self._kinds):
                 self.every_kind.set()
@@ -224,14 +239,16 @@ async def _load(proxy: Proxy, options: argparse.Namespace) -> int:
     await asyncio.sleep(min(options.every, options.seconds * FIRST_LOOK))
     troubling = asyncio.create_task(trouble.run())
     await asyncio.sleep(options.seconds * FIRST_LOOK)
-    looks = [_look(proxy)]
-    await asyncio.wait([troubling], timeout=options.seconds * (1 - 2 * FIRST_LOOK))
+    looks = [await _look(proxy, trouble, options)]
+    await asyncio.wait([troubling], timeout=options.seconds * (LAST_LIFE - 2 * FIRST_LOOK))
     until_all = asyncio.create_task(trouble.every_kind.wait())  # on a busy machine each takes longer
     await asyncio.wait([troubling, until_all], timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
     until_all.cancel()
+    trouble.ends_lives = False
+    await asyncio.wait([troubling], timeout=options.seconds * (1 - LAST_LIFE))
     failed = troubling.exception() if troubling.done() else None
+    looks.append(await _look(proxy, trouble, options))
     troubling.cancel()
-    looks.append(_look(proxy))
     for task in tasks:
         task.cancel()
     broken = [each for each in await asyncio.gather(*tasks, return_exceptions=True) if isinstance(each, Exception)]
@@ -241,17 +258,45 @@ async def _load(proxy: Proxy, options: argparse.Namespace) -> int:
         "generations": proxy.generation,
         "memory_mib": [round(look["memory"] / 2**20, 1) for look in looks],
         "descriptors": [look["descriptors"] for look in looks],
+        "websockets": [look["websockets"] for look in looks],
         "errors": [line for line in proxy.log().splitlines() if "Traceback" in line or "internal error" in line],
     }
     print(json.dumps(report, indent=1))
     if failed is not None or broken:
         print(f"the soak itself failed: {failed!r} {broken[:3]!r}", file=sys.stderr)
         print(proxy.log()[-3000:], file=sys.stderr)
-    growth = looks[1]["memory"] / looks[0]["memory"] - 1
-    is_leaking = growth > options.growth
-    if is_leaking:
-        print(f"memory has grown by {growth:.0%}", file=sys.stderr)
-    return int(bool(tally.lost or report["errors"] or failed or broken or is_leaking))
+    complaints = leaks(looks[0], looks[1], options.growth)
+    sys.stderr.writelines(f"{complaint}\n" for complaint in complaints)
+    return int(bool(tally.lost or report["errors"] or failed or broken or complaints))
+
+
+def leaks(first: dict[str, int], last: dict[str, int], growth: float) -> list[str]:
+    """What has become more than it may, in words."""
+    found = []
+    grown = last["memory"] / first["memory"] - 1
+    if grown > growth:
+        found.append(f"memory has grown by {grown:.0%}")
+    if last["descriptors"] > first["descriptors"] * (1 + growth) + MORE_DESCRIPTORS:
+        found.append(f"descriptors have grown from {first['descriptors']} to {last['descriptors']}")
+    if last["websockets"] < first["websockets"]:
+        found.append(f"{first['websockets'] - last['websockets']} WebSockets did not come again")
+    return found
+
+
+async def _look(proxy: Proxy, trouble: Trouble, options: argparse.Namespace) -> dict[str, int]:
+    """What the proxy has while it is left alone, once all WebSockets have come again."""
+    async with trouble.pause:
+        with suppress(TimeoutError):
+
+            async def are_back() -> bool:
+                return await proxy.websockets() >= int(options.websockets)
+
+            await until(are_back)
+        return {
+            "memory": proxy.memory_bytes(),
+            "descriptors": proxy.descriptors(),
+            "websockets": await proxy.websockets(),
+        }
 
 
 def spawn(command: list[str], log: IO[bytes] | None = None) -> int:
@@ -264,10 +309,6 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(START_LIMIT_S):
         while not await condition():  # noqa: ASYNC110 - of another process there is no event
             await asyncio.sleep(0.1)
-
-
-def _look(proxy: Proxy) -> dict[str, int]:
-    return {"memory": proxy.memory_bytes(), "descriptors": proxy.descriptors()}
 
 
 def _command(pid: int) -> bytes:
@@ -307,7 +348,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--every", type=float, default=6.0, help="seconds between two troubles")
     parser.add_argument("--kinds", type=split, default=list(kinds), help=f"of trouble, in turn ({','.join(kinds)})")
     parser.add_argument("--shutdown", type=int, default=8, help="shutdown_timeout, seconds")
-    parser.add_argument("--growth", type=float, default=0.25, help="of memory that is no leak yet (0.05 for hours)")
+    parser.add_argument("--growth", type=float, default=0.05, help="of memory and descriptors that is no leak yet")
     return parser.parse_args(argv)
 
 

@@ -31,7 +31,11 @@ async def test_a_request_that_waits_for_its_connection_has_reused_none(monkeypat
         return await dial(self, timeout_s)
 
     monkeypatch.setattr(Dialer, "dial", late)
-    async with RawServer(ok()) as server, proxy(http_route(server.port)) as running, await connect(running.port) as wire:
+    async with (
+        RawServer(ok()) as server,
+        proxy(http_route(server.port)) as running,
+        await connect(running.port) as wire,
+    ):
         pool = running.pool()
         said = []
         for count in (1, 2):

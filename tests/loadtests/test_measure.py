@@ -10,11 +10,13 @@ import pytest
 from loadtests.measure import (
     cpu_seconds,
     descendants,
+    parse_anonymous,
     parse_cpu_model,
     parse_parent,
     parse_pss,
     parse_schedstat,
     percentile,
+    private_bytes,
     process_tree,
     pss_bytes,
 )
@@ -38,6 +40,11 @@ def test_pss_is_the_plain_line_in_bytes() -> None:
 def test_a_text_without_pss_is_an_error() -> None:
     with pytest.raises(ValueError, match="Pss"):
         parse_pss("Rss: 1 kB\nPss_Anon: 1 kB\n")
+
+
+def test_what_is_of_no_file_is_told_apart() -> None:
+    text = "Rss:   2000 kB\nPss:    1024 kB\nPss_Anon:  900 kB\nAnonymous:   512 kB\n"
+    assert parse_anonymous(text) == 512 * 1024
 
 
 def test_cpu_model_or_unknown() -> None:
@@ -66,3 +73,6 @@ def test_this_process_uses_cpu_and_memory() -> None:
     assert sum(range(1_000_000)) > 0
     assert cpu_seconds([pid]) > before > 0
     assert pss_bytes([pid]) > 1024 * 1024
+    before_it = private_bytes([pid])
+    kept = bytes(range(256)) * 65536
+    assert 15 < (private_bytes([pid]) - before_it) / len(kept) * 16 < 40

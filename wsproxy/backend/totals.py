@@ -10,11 +10,15 @@ class PoolTotals:
     """The counters of a pool.
 
     connect: of connections that opened; queue_wait: of exchanges that a worker took after a wait, in the queue or for
-    the whole group. dials: begun so far. connect_failures: those in vain. stale: connections that the server had closed when they were used
-    again. queue_timeouts: exchanges that no worker took in time. failed: attempts, by whose fault it was.
+    the whole group. dials: begun so far. connect_failures: those in vain. stale: connections that the server had closed
+    when they were used again. reused_most: what `reused` has said. queue_timeouts: exchanges that no worker took in
+    time. failed: attempts, by whose fault it was.
     """
 
-    __slots__ = ("connect", "connect_failures", "dials", "failed", "queue_timeouts", "queue_wait", "reused_most", "stale")
+    __slots__ = (
+        *("connect", "queue_wait"),
+        *("connect_failures", "dials", "failed", "queue_timeouts", "reused_most", "stale"),
+    )
 
     def __init__(self) -> None:
         self.connect = Histogram()
