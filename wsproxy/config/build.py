@@ -15,9 +15,10 @@ from wsproxy.config.cache_settings import CacheSettings
 from wsproxy.config.choosing import MEASURING
 from wsproxy.config.content_keys import COMPRESSION, STATIC
 from wsproxy.config.content_settings import CompressionSettings, StaticSettings
-from wsproxy.config.crosscheck import Sections, check, group_name, is_on, server_name, written_once
+from wsproxy.config.crosscheck import check, written_once
 from wsproxy.config.discovery_settings import DiscoverySettings
 from wsproxy.config.errors import ConfigError
+from wsproxy.config.group_checks import group_name, is_on, server_name
 from wsproxy.config.model import (
     Address,
     AdminSettings,
@@ -53,7 +54,7 @@ from wsproxy.config.schema import (
     TCP_LISTENER,
     WEBSOCKET,
 )
-from wsproxy.config.sections import ParsedSection, Setting
+from wsproxy.config.sections import ParsedSection, Sections, Setting
 from wsproxy.config.server_keys import BREAKER, HEALTH, MANAGED, OUTLIER, POOL, SCALING, SERVER, WATCH
 from wsproxy.config.watch_settings import BreakerSettings, OutlierSettings, WatchSettings
 

@@ -1,16 +1,16 @@
 """What the keys of servers that the proxy starts itself must say of each other, and of how many there are.
 
-Pure; the same kind of checks as in `crosscheck`.
+Pure. Part of `crosscheck`, with its rule: a setting that was refused already is passed over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from wsproxy.config.errors import Problem
 from wsproxy.config.model import ScalingSettings
-from wsproxy.config.sections import ParsedSection
+from wsproxy.config.sections import ParsedSection, Sections
 from wsproxy.config.server_keys import MANAGED, SCALING
 
 _MANAGED_KEYS: Final = tuple(key.name for table in (MANAGED, SCALING) for key in table.keys if key.name != "command")
@@ -24,7 +24,7 @@ _DISCOVERING: Final = {
 _DEFAULT_SCALING: Final = ScalingSettings()
 
 
-def check_managed(sections: Mapping[str, ParsedSection]) -> Iterator[Problem]:
+def check_managed(sections: Sections) -> Iterator[Problem]:
     """Every problem of commands and of scaling."""
     for section in sections.values():
         if section.kind.server_keys:
@@ -65,7 +65,7 @@ def _scaled(section: ParsedSection) -> bool:
     return most is not None and most.value > (1 if first is None else first.value)
 
 
-def _scaling(sections: Mapping[str, ParsedSection]) -> Iterator[Problem]:
+def _scaling(sections: Sections) -> Iterator[Problem]:
     """Limits that fit each other, and something that they limit."""
     general = sections.get("scaling")
     grown = [section for section in sections.values() if "command" in section.settings and _scaled(section)]

@@ -6,21 +6,21 @@ key that stands alone is that of every rate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from wsproxy.config.errors import Problem
 from wsproxy.config.model import RateLimit, RateLimitSettings, RequestKey
 from wsproxy.config.schema import RATE_LIMIT
-from wsproxy.config.sections import ParsedSection
+from wsproxy.config.sections import ParsedSection, Sections
 
 _WITHOUT_RATE: Final = ("rate_limit_burst", "rate_limit_key", "rate_limit_entries", "rate_limit_store", "redis_url")
 _UNITS: Final = {1.0: "s", 60.0: "m", 3600.0: "h"}
 _BY_IP: Final = RequestKey("ip")
 
 
-def rate_limit_problems(route: ParsedSection, sections: Mapping[str, ParsedSection]) -> Iterator[Problem]:
+def rate_limit_problems(route: ParsedSection, sections: Sections) -> Iterator[Problem]:
     """Keys without a rate, lists of other lengths, and a shared store that nobody says the place of."""
     if "rate_limit" not in route.settings:
         for key in _WITHOUT_RATE:
@@ -46,7 +46,7 @@ def rate_limit_problems(route: ParsedSection, sections: Mapping[str, ParsedSecti
         yield url.key_place.problem("'redis_url' has no effect without rate_limit_store = redis")
 
 
-def rate_limit_settings(route: ParsedSection, sections: Mapping[str, ParsedSection]) -> RateLimitSettings:
+def rate_limit_settings(route: ParsedSection, sections: Sections) -> RateLimitSettings:
     """The limits of a route whose keys have no problem."""
     rates, bursts, keys = (route.get(key) for key in ("rate_limit", "rate_limit_burst", "rate_limit_key"))
     if rates is None:
@@ -65,7 +65,7 @@ def rate_limit_settings(route: ParsedSection, sections: Mapping[str, ParsedSecti
     return settings
 
 
-def _shared_url(sections: Mapping[str, ParsedSection]) -> str | None:
+def _shared_url(sections: Sections) -> str | None:
     """The server that the cache is kept on."""
     cache = sections.get("cache")
     url = None if cache is None else cache.get("redis_url")

@@ -5,7 +5,7 @@ Pure. Part of `crosscheck`, with its rule: a setting that was refused already is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import product
 from typing import Any, Final
 
@@ -13,11 +13,9 @@ from wsproxy.config.content_keys import COMPRESSION
 from wsproxy.config.errors import Problem
 from wsproxy.config.model import HeaderMatch, RouteSettings
 from wsproxy.config.rate_limits import rate_limit_problems
-from wsproxy.config.schema import MATCHING_KINDS
-from wsproxy.config.sections import ParsedSection, suggestion
+from wsproxy.config.schema import MATCHING_KINDS, ROUTE_KINDS
+from wsproxy.config.sections import ParsedSection, Sections, suggestion
 from wsproxy.config.server_keys import GROUP_TABLES
-
-Sections = Mapping[str, ParsedSection]
 
 _MATCHING: Final = ("frontend", "host", "path_prefix", "header", "method")
 _FOR_SERVERS: Final = frozenset(
@@ -29,7 +27,7 @@ _DEFAULT_PATH_PREFIX: Final = RouteSettings("", "http", "").path_prefix
 
 
 def check_routes(sections: Sections) -> Iterator[Problem]:
-    """Every problem of routes that has nothing to do with their servers."""
+    """Every problem of routes that has nothing to do with which servers they lead to."""
     yield from _matches(sections)
     for section in sections.values():
         if section.kind.name in MATCHING_KINDS:
@@ -37,6 +35,10 @@ def check_routes(sections: Sections) -> Iterator[Problem]:
             yield from rate_limit_problems(section, sections)
             yield from _without_servers(section)
             yield from _prefix(section)
+        if section.kind.name in ROUTE_KINDS:
+            yield from _inspected_relay(section)
+            yield from _replayed_messages(section)
+            yield from _choosing(section)
         if COMPRESSION in section.kind.tables:
             yield from _compression(section)
 
@@ -113,3 +115,39 @@ def _compression(route: ParsedSection) -> Iterator[Problem]:
             if key.name in route.settings:
                 message = f"'{key.name}' has no effect without 'compress' (write compress = gzip)"
                 yield route.settings[key.name].key_place.problem(message)
+
+
+def _inspected_relay(route: ParsedSection) -> Iterator[Problem]:
+    """An inspector has a memory of one backend's frames, which the next one's would not fit."""
+    inspect, loss = route.get("inspect"), route.get("on_backend_loss")
+    if inspect is not None and inspect.value and loss is not None and loss.value == "reconnect":
+        yield inspect.key_place.problem("'inspect' cannot stand beside 'on_backend_loss = reconnect' (keep one)")
+
+
+def _replayed_messages(route: ParsedSection) -> Iterator[Problem]:
+    """Nobody is told anything again where clients go with their backend."""
+    replay, loss = route.get("replay_messages"), route.get("on_backend_loss")
+    if replay is not None and replay.value and (loss is None or loss.value != "reconnect"):
+        yield replay.key_place.problem("'replay_messages' needs 'on_backend_loss = reconnect' (add it)")
+
+
+def _choosing(route: ParsedSection) -> Iterator[Problem]:
+    """A key to hash stands beside `algorithm = hash`, and what is said of cookies beside `sticky = cookie`."""
+    algorithm, sticky = route.get("algorithm"), route.get("sticky")
+    is_hash = algorithm is not None and algorithm.value == "hash"
+    if is_hash and algorithm is not None and "hash_key" not in route.settings:
+        yield algorithm.place.problem("algorithm = hash needs a 'hash_key' (such as hash_key = header:NAME)")
+    if "hash_key" in route.settings and not is_hash and (algorithm is not None or "algorithm" not in route.settings):
+        yield route.settings["hash_key"].key_place.problem("'hash_key' has no effect without algorithm = hash")
+    if "sticky" in route.settings and sticky is None:
+        return
+    rebalance = route.get("rebalance")
+    if rebalance is not None and rebalance.value and sticky is not None:
+        message = "'rebalance' has no effect beside 'sticky': clients would come back (keep one)"
+        yield rebalance.key_place.problem(message)
+    shared = route.settings.get("sticky_redis")
+    if shared is not None and (sticky is None or (sticky.value.source, sticky.value.name) != ("query", "sid")):
+        yield shared.key_place.problem("'sticky_redis' has no effect without sticky = query:sid")
+    for key in ("sticky_ttl", "sticky_secret"):
+        if key in route.settings and (sticky is None or sticky.value.source != "cookie"):
+            yield route.settings[key].key_place.problem(f"'{key}' has no effect without sticky = cookie")

@@ -6,7 +6,7 @@ Pure; knows the schema's shape and no single key. What two keys or two sections 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
@@ -62,6 +62,10 @@ class ParsedSection:
     def server_fields(self, number: int, table: Table) -> dict[str, Any]:
         """Arguments for a server's settings class."""
         return dict(_fields(table.keys, lambda key: self.server_get(number, key)))
+
+
+Sections = Mapping[str, ParsedSection]
+"""Those of a file, by name."""
 
 
 def _fields(keys: Iterable[Key], get: Callable[[str], Setting | None]) -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,6 @@
 """What the keys of `[cache]`, and of the routes that use it, must say of each other.
 
-Pure; a part of `crosscheck`, which has the same rules.
+Pure. Part of `crosscheck`, with its rule: a setting that was refused already is passed over.
 """
 
 from __future__ import annotations
