@@ -70,11 +70,11 @@ DOORS: Final = {
     "zstandard": {"wsproxy.http.coders"},
     "dns": {"wsproxy.discovery.dns"},
     "httpx": {"wsproxy.discovery.kubernetes_api"},
-    "socket": {"wsproxy.net", "wsproxy.supervisor", "wsproxy.frontend.frontend", "wsproxy.demo"},
+    "socket": {"wsproxy.net", "wsproxy.supervisor", "wsproxy.demo"},
     "ssl": {"wsproxy.net", "wsproxy.discovery.kubernetes_api"},
     "configparser": set[str](),
 }
-"""Library -> the modules or packages that may import it. `frontend.frontend` passes listening sockets on."""
+"""Library -> the modules or packages that may import it. `supervisor` passes listening sockets on."""
 
 LONGEST: Final = 400
 """Lines of a file. Longer means two ideas."""
@@ -205,17 +205,9 @@ def test_only_declared_libraries_are_imported() -> None:
     assert not wrong, places(wrong)
 
 
-def is_excused(source: str, each: Import) -> bool:
-    """Within the frontend, a word for a type checker may still close a circle."""
-    return each.typing_only and source.startswith("wsproxy.frontend.") and each.target.startswith("wsproxy.frontend.")
-
-
 def test_there_are_no_cycles() -> None:
     """Words for a type checker are counted: who can only be described together is one thing in two files."""
-    graph = {
-        name: {each.target for each in IMPORTS[name] if each.target in MODULES and not is_excused(name, each)}
-        for name in MODULES
-    }
+    graph = {name: {each.target for each in IMPORTS[name] if each.target in MODULES} for name in MODULES}
     done: set[str] = set()
 
     def visit(name: str, above: tuple[str, ...]) -> None:

@@ -217,7 +217,7 @@ def _frontend(frontend: Frontend | TcpFrontend) -> FrontendFigures:
         connections=frontend.connections,
         max_connections=frontend.settings.max_connections,
         accepted=frontend.accepted,
-        refused=dict(frontend.refused) if isinstance(frontend, Frontend) else {},
+        refused=dict(frontend.service.refused) if isinstance(frontend, Frontend) else {},
     )
 
 
@@ -300,7 +300,7 @@ def _rate_limit(gate: RouteGate) -> RateLimitFigures:
 
 def _websockets(relays: Relays) -> WebSocketFigures:
     totals = relays.totals
-    client, upstream = totals.traffic(relays.open)
+    client, upstream = totals.traffic([relay.state for relay in relays.open])
     open_by_backend = Counter("" if relay.backend is None else relay.backend.name for relay in relays.open)
     return WebSocketFigures(
         open=dict(open_by_backend),

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 import anyio
 
 from wsproxy.config.budget_settings import OverloadSettings
-from wsproxy.frontend.admission import Gate
+from wsproxy.frontend.admission import Gate, Refusals
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.overload import Overload
+from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.route import Route
 from wsproxy.groups import Groups
 from wsproxy.limiting.gates import Gates
@@ -40,11 +41,13 @@ class Guards:
         old = None if route.gate is None else route.gate.limits
         limits = self._gates.gate(route.settings, old)
         overload = self.overload if self.overload.is_on else None
-        route.gate = None if limits is None and overload is None else Gate(limits, overload)
+        handshakes = None if route.relays is None else route.relays.totals.handshakes
+        refusals = Refusals(route.settings.name, route.totals, handshakes)
+        route.gate = None if limits is None and overload is None else Gate(limits, overload, refusals)
 
     def settle(self) -> None:
         """Every route is guarded: leave what none of them counts on any more."""
-        self._gates.settle(route.settings for route in self.every_route)
+        self._gates.settle(route.settings for route in self._routes.values())
 
     async def run(self) -> None:
         """Watch the load and the shared counts until cancelled."""
@@ -55,7 +58,7 @@ class Guards:
     # What the load is made of.
 
     @property
-    def every_frontend(self) -> Iterable[Frontend]:
+    def _frontends(self) -> list[Frontend]:
         """Those with sessions, among them those whose place another has taken."""
         return [each for each in self._listeners.all if isinstance(each, Frontend)]
 
@@ -65,12 +68,22 @@ class Guards:
 
         Else of many who come at once nobody would find room: each would still count those turned away before.
         """
-        return self._listeners.connections - sum(len(each.ending) for each in self.every_frontend)
+        return self._listeners.connections - sum(len(each.service.ending) for each in self._frontends)
 
     @property
-    def every_route(self) -> Iterable[Route]:
-        """Those that requests are led to."""
-        return self._routes.values()
+    def handshakes(self) -> int:
+        """WebSockets that are opening."""
+        return sum(route.relays.opening for route in self._routes.values() if route.relays is not None)
+
+    @property
+    def relays(self) -> Iterable[Relay]:
+        """Every WebSocket."""
+        return (relay for frontend in self._frontends for relay in frontend.relays)
+
+    @property
+    def session_bytes(self) -> int:
+        """What is held for HTTP clients."""
+        return sum(session.buffered_bytes for frontend in self._frontends for session in frontend.service.sessions)
 
     @property
     def upstream_bytes(self) -> int:

@@ -110,7 +110,8 @@ class Listeners:
         """A TCP listener that does not listen yet; it keeps to the budget of the process. Raises TlsError."""
         policy = make_policy(settings.algorithm, self._rng)
         frontend = TcpFrontend(settings, group, policy, self._deadlines, _identities(settings.listener))
-        frontend.access, frontend.overload = self._logbook.access, overload
+        frontend.use_access(self._logbook.access)
+        frontend.overload = overload
         return frontend
 
     def change_tcp(self, frontend: TcpFrontend, settings: TcpSettings, group: Group) -> None:
@@ -149,7 +150,7 @@ class Listeners:
         secure = (frontend for frontend in self.frontends if frontend.settings.certificates)
         https_port = next((frontend.sockets[0].getsockname()[1] for frontend in secure), None)
         for frontend in self.frontends:
-            frontend.https_port = https_port if frontend.settings.redirect_https else None
+            frontend.service.https_port = https_port if frontend.settings.redirect_https else None
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -170,7 +171,7 @@ class Listeners:
     def use_log(self) -> None:
         """Write access lines to the log that there is now."""
         for frontend in self.all:
-            frontend.access = self._logbook.access
+            frontend.use_access(self._logbook.access)
 
     def retire(self, leaving: Iterable[Frontend | TcpFrontend]) -> None:
         """Others have taken their place: they serve until their last connection ends."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pytest
 
 from tests.integration.harness import in_loop, logged
 from wsproxy.config.budget_settings import OverloadSettings
-from wsproxy.frontend.frontend import Frontend
-from wsproxy.frontend.overload import Overload
-from wsproxy.frontend.route import Route
+from wsproxy.frontend.overload import Closable, Overload
 
 
 class Load:
@@ -19,14 +15,21 @@ class Load:
     def __init__(self, connections: int = 0, upstream_bytes: int = 0) -> None:
         self.connections = connections
         self.upstream_bytes = upstream_bytes
+        self.handshakes = self.session_bytes = 0
+        self.relays: list[Closable] = []
 
-    @property
-    def every_frontend(self) -> Iterable[Frontend]:
-        return ()
 
-    @property
-    def every_route(self) -> Iterable[Route]:
-        return ()
+class WebSocket:
+    """One that holds so many bytes."""
+
+    def __init__(self, buffered_bytes: int, is_closing: bool = False) -> None:
+        self.buffered_bytes = buffered_bytes
+        self.is_closing = is_closing
+        self.told: list[int] = []
+
+    def begin_close(self, client_code: int, upstream_code: int = 1001, reason: str = "") -> None:
+        self.is_closing = True
+        self.told.append(client_code)
 
 
 @in_loop
@@ -71,6 +74,33 @@ async def test_bytes_are_those_of_the_last_look() -> None:
     load.upstream_bytes = 0
     overload.look(0.0)
     assert overload.excess(is_first=False, is_handshake=False) == ""
+
+
+@in_loop
+async def test_those_that_hold_most_are_closed_until_there_is_room_again() -> None:
+    load = Load(upstream_bytes=100)
+    load.session_bytes = 200
+    sizes = {"idle": 0, "small": 50, "most": 600, "more": 300, "leaving": 250}
+    sockets = {name: WebSocket(size, is_closing=name == "leaving") for name, size in sizes.items()}
+    load.relays = [*sockets.values()]
+    overload = Overload(OverloadSettings(max_buffered_bytes=1000), load)
+    overload.look(0.0)
+    assert overload.buffered_bytes == 1500
+    assert {name: socket.told for name, socket in sockets.items() if socket.told} == {"most": [1013]}
+    assert overload.closed == 1, "900 bytes are left then, nine tenths of the budget"
+    overload.look(0.0)
+    assert {name for name, socket in sockets.items() if socket.told} == {"most"}, "it has not gone yet, and is counted"
+
+
+@in_loop
+async def test_handshakes_are_those_that_are_opening_now() -> None:
+    load = Load()
+    overload = Overload(OverloadSettings(max_handshakes=3), load)
+    load.handshakes = 2
+    assert overload.excess(is_first=False, is_handshake=True) == ""
+    load.handshakes = 3
+    assert overload.excess(is_first=False, is_handshake=False) == ""
+    assert overload.excess(is_first=False, is_handshake=True) == "handshakes"
 
 
 @pytest.mark.parametrize(

@@ -336,7 +336,7 @@ class Proxy:
 
     @property
     def sessions(self) -> int:
-        return sum(len(frontend.sessions) for frontend in self.application.listeners.frontends)
+        return sum(len(frontend.service.sessions) for frontend in self.application.listeners.frontends)
 
     @property
     def relays(self) -> int:

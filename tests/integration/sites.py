@@ -30,8 +30,7 @@ class Site:
     @property
     def connections(self) -> int:
         """Accepted and not yet over, whether they came in or not."""
-        listeners = [frontend._listener for frontend in self.application.listeners.frontends]
-        return sum(listener.connections for listener in listeners if listener is not None)
+        return sum(frontend.connections for frontend in self.application.listeners.frontends)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.integration.harness import LOST, Proxy, connect, eventually, fetch, get, in_loop, ok, proxied, proxy
+from wsproxy.frontend.session import ClientSession
 from wsproxy.net.deadlines import NEVER
 from wsproxy.net.descriptors import raise_descriptor_limit
 from wsproxy.net.stream import Stream
@@ -72,7 +73,7 @@ async def test_a_new_connection_has_one_header_timeout_for_its_first_byte_and_it
     async with proxied(ok(), frontend="header_timeout = 10s") as (_, running), await connect(running.port) as client:
         await eventually(lambda: running.sessions == 1)
         deadlines = running.application.deadlines
-        (session,) = running.application.listeners.frontends[0].sessions
+        (session,) = sessions_of(running)
         due = session.deadline
         deadlines.sweep(deadlines.now + 9)
         await client.send(b"GET /")
@@ -105,7 +106,7 @@ async def test_a_client_that_asks_on_and_reads_no_answer_gets_no_more_of_them(ro
         (stream,) = streams_of(running)
         assert stream.unsent_bytes < 256 * 1024
         assert not asked.done()
-        (session,) = running.application.listeners.frontends[0].sessions
+        (session,) = sessions_of(running)
         assert session.deadline == NEVER, "it is the client's turn, for body_timeout and not for keepalive_timeout"
         asked.cancel()
         client.reset()
@@ -121,8 +122,13 @@ async def test_a_client_that_never_reads_its_answers_is_ended() -> None:
         await eventually(lambda: running.sessions == 0)
 
 
+def sessions_of(running: Proxy) -> list[ClientSession]:
+    sessions = running.application.listeners.frontends[0].service.sessions
+    return [session for session in sessions if isinstance(session, ClientSession)]
+
+
 def streams_of(running: Proxy) -> list[Stream]:
-    return [session._stream for session in running.application.listeners.frontends[0].sessions]
+    return [session._stream for session in sessions_of(running)]
 
 
 @in_loop

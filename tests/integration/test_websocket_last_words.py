@@ -8,7 +8,7 @@ import pytest
 from tests.integration.harness import eventually, in_loop
 from tests.integration.websocket_pair import frames_until_end, relayed
 from tests.integration.websocket_wire import BINARY, TEXT, close, closing, frame, receive_frame
-from wsproxy.frontend import relay
+from wsproxy.frontend import pair as websocket_pair
 
 
 @in_loop
@@ -81,7 +81,7 @@ async def test_a_half_closed_server_is_a_lost_one_once_its_last_message_has_pass
 
 @in_loop
 async def test_a_half_closed_client_is_served_as_long_as_its_server_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "CLOSE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(websocket_pair, "CLOSE_TIMEOUT_S", 0.5)
     async with relayed() as pair:
         pair.client.end()
         assert await frames_until_end(pair.upstream) == [closing(1001)]
@@ -95,11 +95,11 @@ async def test_a_half_closed_client_is_served_as_long_as_its_server_speaks(monke
 
 @in_loop
 async def test_a_half_closed_client_is_not_served_while_the_proxy_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "CLOSE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(websocket_pair, "CLOSE_TIMEOUT_S", 0.5)
     async with relayed() as pair:
         pair.client.end()
         assert await frames_until_end(pair.upstream) == [closing(1001)]
-        pair.running.application.listeners.frontends[0].stopping = True
+        pair.running.application.listeners.frontends[0].service.stopping = True
         await pair.upstream.send(frame(TEXT, b"more"))
         assert await receive_frame(pair.client) == (TEXT, b"more")
         assert await frames_until_end(pair.client) == []

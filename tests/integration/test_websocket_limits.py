@@ -233,7 +233,7 @@ async def test_a_peer_that_does_not_read_is_waited_for_otherwise_and_memory_stay
                 await anyio.sleep(1)
             assert running.relays == 1
             for _ in range(taken):
-                assert await receive_frame(slow) in ((BINARY, b"x" * 60_000), (9, relays_of(running).marker))
+                assert await receive_frame(slow) in ((BINARY, b"x" * 60_000), (9, relays_of(running).terms.marker))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of acknowledgements, and filters for one socket")
@@ -251,7 +251,7 @@ async def test_a_host_that_dies_inside_a_stall_is_given_up(monkeypatch: pytest.M
             break  # the proxy takes no more
         ended.extend(await frames_until_end(wire, limit_s=20))
 
-    monkeypatch.setattr("wsproxy.frontend.relay.DEAD_AFTER_S", 2.0)
+    monkeypatch.setattr("wsproxy.frontend.pair.DEAD_AFTER_S", 2.0)
     async with (
         RawServer(flood) as server,
         proxy(route(server)) as running,

@@ -324,7 +324,8 @@ async def test_a_backend_that_drains_may_answer_what_it_was_sent_before() -> Non
         await open_websocket(running.port) as client,
     ):
         await client.send(frame(TEXT, b"one", masked=True))
-        await eventually(lambda: relays_of(running).totals.traffic(relays_of(running).open)[0].messages == 1)
+        (relay,) = relays_of(running).open
+        await eventually(lambda: relay.state.client.messages == 1)
         await replace(running, old, new)
         drained.set()
         assert await receive_frame(client) == (TEXT, b"one")

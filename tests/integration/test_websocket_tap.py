@@ -53,7 +53,7 @@ async def test_a_tap_ends_by_itself() -> None:
         await say(pair, b"too late")
         assert not over.entries
         tap = relay.tap(1e9, anyio.current_time())
-        assert tap.is_over(pair.running.application.listeners.frontends[0].deadlines.now + LONGEST_TAP_S + 1)
+        assert tap.is_over(pair.running.application.listeners.frontends[0].service.deadlines.now + LONGEST_TAP_S + 1)
         await say(pair, b"in time")
         assert len(tap.entries) == 2
         await part(pair)

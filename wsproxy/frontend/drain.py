@@ -1,6 +1,7 @@
 """A drain under way: relays are told to go one after another, at a pace.
 
-Knows relays and the loop's timers, one at a time; when each one's turn comes is `ws.drain`'s to say.
+Knows the loop's timers, one at a time; when each one's turn comes is `ws.drain`'s to say, and what going means is the
+relay's.
 """
 
 from __future__ import annotations
@@ -8,21 +9,31 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from wsproxy.ws.drain import Random, moments
-
-if TYPE_CHECKING:
-    from wsproxy.frontend.relay import Relay
 
 STEP_S: Final = 0.01
 """The least time between two looks: beyond a hundred sessions a second several are told to go at once."""
 
 
+class Leaver(Protocol):
+    """What can be told to go."""
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is going already."""
+        ...
+
+    def drain(self, client_code: int) -> None:
+        """Go, and have the client hear this code."""
+        ...
+
+
 class Drain:
     """Relays on their way out, in the order in which they go. told: how many have been told so far."""
 
-    def __init__(self, relays: Sequence[Relay], client_code: int, a_second: float, rng: Random) -> None:
+    def __init__(self, relays: Sequence[Leaver], client_code: int, a_second: float, rng: Random) -> None:
         self.told = 0
         self._waiting = deque(zip(moments(len(relays), a_second, rng), relays, strict=True))
         self._client_code = client_code

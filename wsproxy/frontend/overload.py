@@ -1,8 +1,8 @@
 """The budget of the whole process: connections, handshakes, buffered bytes, the delay of its event loop.
 
-Knows frontends and what their sessions and relays hold. Connections and handshakes are counted when somebody new comes;
-bytes and delay are looked at twice a second, since adding them up at every read and write would cost every request.
-Past the budget new work is refused, and what is running goes on.
+Knows the load as numbers, and WebSockets as what can be closed. Connections and handshakes are counted when somebody
+new comes; bytes and delay are looked at twice a second, since adding them up at every read and write would cost every
+request. Past the budget new work is refused, and what is running goes on.
 """
 
 from __future__ import annotations
@@ -11,15 +11,10 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from wsproxy.config.budget_settings import OverloadSettings
-from wsproxy.ws.control import TRY_LATER
-
-if TYPE_CHECKING:
-    from wsproxy.frontend.frontend import Frontend
-    from wsproxy.frontend.relay import Relay
-    from wsproxy.frontend.route import Route
+from wsproxy.ws.control import GOING_AWAY, TRY_LATER
 
 LOOK_EVERY_S: Final = 0.5
 """How often bytes and delay are looked at: 10,000 connections take 2 to 4 ms, so less than 1 % of a core."""
@@ -30,13 +25,26 @@ KEPT_SHARE: Final = 0.9
 _logger = logging.getLogger("wsproxy.overload")
 
 
-class Load(Protocol):
-    """What makes up the load of a process."""
+class Closable(Protocol):
+    """A WebSocket, as what takes memory."""
 
     @property
-    def every_frontend(self) -> Iterable[Frontend]:
-        """Those with sessions."""
+    def buffered_bytes(self) -> int:
+        """What is held for both sides."""
         ...
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is going already."""
+        ...
+
+    def begin_close(self, client_code: int, upstream_code: int = GOING_AWAY, reason: str = "") -> None:
+        """Close both sides."""
+        ...
+
+
+class Load(Protocol):
+    """What makes up the load of a process."""
 
     @property
     def connections(self) -> int:
@@ -44,8 +52,18 @@ class Load(Protocol):
         ...
 
     @property
-    def every_route(self) -> Iterable[Route]:
-        """Those that requests are led to."""
+    def handshakes(self) -> int:
+        """WebSockets that are opening now."""
+        ...
+
+    @property
+    def relays(self) -> Iterable[Closable]:
+        """The open WebSockets."""
+        ...
+
+    @property
+    def session_bytes(self) -> int:
+        """What is held for HTTP clients."""
         ...
 
     @property
@@ -112,7 +130,7 @@ class Overload:
     @property
     def handshakes(self) -> int:
         """WebSockets that are opening now."""
-        return sum(route.relays.opening for route in self._load.every_route if route.relays is not None)
+        return self._load.handshakes
 
     def _described(self, excess: str) -> str:
         if excess == "lag":
@@ -139,14 +157,12 @@ class Overload:
         if self._max_bytes is None:
             self.buffered_bytes = 0
             return
-        frontends = tuple(self._load.every_frontend)
-        held = {relay: relay.buffered_bytes for frontend in frontends for relay in frontend.relays}
-        sessions = sum(session.buffered_bytes for frontend in frontends for session in frontend.sessions)
-        self.buffered_bytes = sessions + sum(held.values()) + self._load.upstream_bytes
+        held = {relay: relay.buffered_bytes for relay in self._load.relays}
+        self.buffered_bytes = self._load.session_bytes + sum(held.values()) + self._load.upstream_bytes
         if self.buffered_bytes > self._max_bytes:
             self._make_room(held, self.buffered_bytes - int(self._max_bytes * KEPT_SHARE))
 
-    def _make_room(self, held: dict[Relay, int], wanted_bytes: int) -> None:
+    def _make_room(self, held: dict[Closable, int], wanted_bytes: int) -> None:
         """Close those WebSockets that hold most: their clients do not read, and can come again later."""
         for relay in sorted(held, key=lambda relay: held[relay], reverse=True):
             if wanted_bytes <= 0 or not held[relay]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from anyio import BrokenResourceError, EndOfStream
 
@@ -18,7 +18,9 @@ from wsproxy.backend.backend import Backend
 from wsproxy.config.model import RouteSettings
 from wsproxy.exchange import Exchange
 from wsproxy.frontend.forward import forward
-from wsproxy.frontend.relay import CLOSE_TIMEOUT_S, Relay
+from wsproxy.frontend.pair import CLOSE_TIMEOUT_S
+from wsproxy.frontend.relay import Relay
+from wsproxy.frontend.route import Route
 from wsproxy.http.messages import RequestHead, ResponseHead, field_values
 from wsproxy.net.deadlines import NEVER
 from wsproxy.net.stream import Stream
@@ -28,9 +30,6 @@ from wsproxy.ws.frames import FrameScanner
 from wsproxy.ws.handshake import check_response, mismatch
 from wsproxy.ws.keepalive import KeepaliveState
 from wsproxy.ws.replay import ReplayState
-
-if TYPE_CHECKING:
-    from wsproxy.frontend.route import Route
 
 _logger = logging.getLogger("wsproxy.websocket")
 
@@ -141,14 +140,14 @@ class ReconnectingRelay(Relay):
         self._leaving = False  # the backend is to be left, for it drains
         self._has_parted = False  # and has had our Close
         self._resumed_at = 0.0
-        settings = self._owner.settings
+        settings = self._terms.settings
         self._first = ReplayState(settings.replay_messages, settings.reconnect_buffer_bytes)
         self.state.upstream.parting_codes = PARTING_CODES
 
-    async def run(self) -> None:
+    async def run(self, tasks: asyncio.TaskGroup) -> None:
         """Relay until the client has ended, or no backend takes the session over."""
         self._owner.enter(self)
-        sibling = self.frontend.tasks.create_task(self._from_client())
+        sibling = tasks.create_task(self._from_client())
         try:
             await self._pump(self._upstream, self._client, self.state.upstream)
             while self._switch is not None:
@@ -227,7 +226,7 @@ class ReconnectingRelay(Relay):
     def _ask_for_life(self) -> bool:
         """Ping the backend, where the route pings at all; a peer may answer only the latest, so not over another's."""
         state, life = self.state, self._upstream_life
-        if self._owner.settings.ping_interval_s is None or state.upstream_owes_pong():
+        if self._terms.settings.ping_interval_s is None or state.upstream_owes_pong():
             return False
         frame = state.ping_upstream(life.payload)
         self._ping(self._upstream, life, frame)
@@ -257,7 +256,7 @@ class ReconnectingRelay(Relay):
 
     def _may_resume(self) -> bool:
         gone = self._client.closed or self._client.eof
-        return not gone and not self.frontend.stopping and self.state.may_resume()
+        return not gone and not self.home.stopping and self.state.may_resume()
 
     def _closing(self, scanner: FrameScanner) -> None:
         if self.state.upstream.parted and not self.is_closing:
@@ -305,7 +304,7 @@ class ReconnectingRelay(Relay):
         loop = self._client.loop
         exchange: Exchange | None = None
         try:
-            async with asyncio.timeout(self._owner.settings.reconnect_timeout_s):
+            async with asyncio.timeout(self._terms.settings.reconnect_timeout_s):
                 if loop.time() - self._resumed_at < SETTLED_S:
                     await asyncio.sleep(SETTLED_S)
                 while not self._is_over():
@@ -332,7 +331,7 @@ class ReconnectingRelay(Relay):
         self._resumed_at = self._client.loop.time()
         self._upstream = upstream
         self.state.resume()
-        self._upstream_life = KeepaliveState(self._owner.keepalive, self._owner.marker, self.frontend.deadlines.now)
+        self._upstream_life = KeepaliveState(self._terms.keepalive, self._terms.marker, self.home.deadlines.now)
         self.state.upstream.parting_codes = PARTING_CODES
         self.deadline = NEVER
         self._owner.moved(self, self.resumption.backend_of(exchange))
@@ -340,4 +339,4 @@ class ReconnectingRelay(Relay):
             self.access_entry.backend = exchange.backend_name
         if self._first.messages and not upstream.closed:
             upstream.write(self._first.replay())
-            self._owner.totals.replayed += self._first.messages
+            self._terms.totals.replayed += self._first.messages

@@ -6,36 +6,28 @@ second, a quarter of them at each tick, so that no tick is long.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Collection
 from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from wsproxy.backend.backend import Backend
 from wsproxy.backend.group import Group
 from wsproxy.config.model import RouteSettings, WebSocketSettings
 from wsproxy.errors import Failure, Side
 from wsproxy.frontend.drain import Drain
-from wsproxy.frontend.totals import RelayTotals
+from wsproxy.frontend.relay import Relay
+from wsproxy.frontend.terms import RelayTerms
 from wsproxy.net.deadlines import NEVER, TICK_S, Deadlines
 from wsproxy.ws.control import GOING_AWAY, SERVICE_RESTART
 from wsproxy.ws.drain import Random, default_rate
-from wsproxy.ws.keepalive import KeepaliveSettings
-from wsproxy.ws.rate import RateState
 from wsproxy.ws.rebalance import surplus
-
-if TYPE_CHECKING:
-    from wsproxy.frontend.relay import Relay
 
 SWEEP_S: Final = 1.0
 """How often each session is looked at: fine enough for clocks of 20 s, and 2 us a second for each."""
 
 PRECISION: Final = 0.25
 """The share of the shortest clock by which it may be late, where that is less than a sweep."""
-
-LIFETIME_JITTER: Final = 0.1
-"""By which share of `max_lifetime` a session may end earlier, so that those who came together do not go together."""
 
 ROUTE_FULL: Final = Failure(Side.PROXY, 503, "too many WebSockets on this route", retry_after_s=5)
 PEER_FULL: Final = Failure(Side.CLIENT, 429, "too many WebSockets from this address", retry_after_s=5)
@@ -44,18 +36,16 @@ PEER_FULL: Final = Failure(Side.CLIENT, 429, "too many WebSockets from this addr
 class Relays:
     """What a `[websocket…]` route holds at run time.
 
-    open: the relays that run. totals: the counters. marker: what the pings of this process carry; nobody else can have
-    chosen the same. drain_period_s: in which a drain without a `drain_rate` of its own empties the route.
+    open: the relays that run. terms: what they go by. totals: the counters, theirs among them. drain_period_s: in which
+    a drain without a `drain_rate` of its own empties the route.
     """
 
     def __init__(
         self, settings: RouteSettings, group: Group, deadlines: Deadlines, rng: Random, drain_period_s: float
     ) -> None:
-        self.settings: WebSocketSettings = settings.websocket
         self.open: set[Relay] = set()
-        self.totals = RelayTotals()
-        self.marker = b"wsproxy" + os.urandom(8)
-        self.keepalive = KeepaliveSettings(self.settings.ping_interval_s or 0.0, self.settings.ping_timeout_s)
+        self.terms = RelayTerms(settings.websocket, rng)
+        self.totals = self.terms.totals
         self.drain_period_s = drain_period_s
         self.deadline = NEVER
         self._deadlines = deadlines
@@ -69,14 +59,13 @@ class Relays:
         self._retiring = False
         self._rebalanced_at = deadlines.now
         self._drains: set[Drain] = set()
-        self._sweep_s = min([SWEEP_S, *(clock_s * PRECISION for clock_s in _clocks(self.settings))])
+        self._sweep_s = _sweep_s(settings.websocket)
         group.watchers.append(self)
 
     def use(self, settings: WebSocketSettings) -> None:
         """Take over other limits and clocks; a session keeps the sizes, rates and pings that it began with."""
-        self.settings = settings
-        self.keepalive = KeepaliveSettings(settings.ping_interval_s or 0.0, settings.ping_timeout_s)
-        self._sweep_s = min([SWEEP_S, *(clock_s * PRECISION for clock_s in _clocks(settings))])
+        self.terms.use(settings)
+        self._sweep_s = _sweep_s(settings)
 
     def retire(self) -> None:
         """The route is gone: forget about the group once the last session is."""
@@ -88,7 +77,7 @@ class Relays:
 
     def try_reserve(self, peer: str) -> Failure | None:
         """Take a place for a client at this address, to be given back by `release`, or say why there is none."""
-        settings = self.settings
+        settings = self.terms.settings
         if settings.max_connections is not None and self._places >= settings.max_connections:
             return ROUTE_FULL
         if settings.max_connections_per_ip is not None:
@@ -111,19 +100,6 @@ class Relays:
         """Handshakes under way."""
         return self._places - len(self.open)
 
-    def end_of_life(self, now: float) -> float:
-        """When a session that begins now is too old."""
-        lifetime_s = self.settings.max_lifetime_s
-        return NEVER if lifetime_s is None else now + lifetime_s * (1 - LIFETIME_JITTER * self._rng.random())
-
-    def client_rates(self, now: float) -> tuple[RateState | None, RateState | None] | None:
-        """The buckets of a new client, for messages and for bytes; None where nothing is limited."""
-        settings = self.settings
-        if settings.message_rate is None and settings.byte_rate is None:
-            return None
-        messages = None if settings.message_rate is None else RateState(settings.message_rate, now)
-        return messages, None if settings.byte_rate is None else RateState(settings.byte_rate, now)
-
     # Who is there.
 
     def enter(self, relay: Relay) -> None:
@@ -135,7 +111,7 @@ class Relays:
         self._entered += 1
         relay.number = self._entered
         self._lease(relay)
-        if relay.frontend.stopping:
+        if relay.home.stopping:
             relay.begin_close(GOING_AWAY)
 
     def leave(self, relay: Relay) -> None:
@@ -145,9 +121,9 @@ class Relays:
         if relay.backend is not None:
             relay.backend.release_lease()
         self.release(relay.peer)
-        self.totals.add_ended(relay, self._deadlines.now)
-        if relay.access_entry is not None and relay.frontend.access is not None:
-            relay.frontend.access.closed(relay.access_entry, relay.state)
+        self.totals.add_ended(relay.state, self._deadlines.now - relay.opened_at)
+        if relay.access_entry is not None and relay.home.access is not None:
+            relay.home.access.closed(relay.access_entry, relay.state)
         if not self.open:
             self._deadlines.forget(self)
             if self._retiring:
@@ -156,7 +132,7 @@ class Relays:
     def expire(self) -> None:
         """At every tick: look at the next share of the relays."""
         now = self._deadlines.now
-        if self.settings.rebalance and now - self._rebalanced_at >= 1.0:
+        if self.terms.settings.rebalance and now - self._rebalanced_at >= 1.0:
             self._rebalanced_at = now
             self._rebalance()
         if not self._round:
@@ -206,7 +182,7 @@ class Relays:
         leaving = sorted((relay for relay in relays if not relay.is_closing), key=lambda relay: relay.idle_since)
         if not leaving:
             return
-        rate = self.settings.drain_rate
+        rate = self.terms.settings.drain_rate
         pace = default_rate(len(leaving), self.drain_period_s) if rate is None else rate.a_second
         drain = Drain(leaving, client_code, pace, self._rng)
         drain.start(self._drain_ended)
@@ -224,9 +200,9 @@ class Relays:
             relay.abort()
 
 
-def _clocks(settings: WebSocketSettings) -> list[float]:
-    """The durations that the sweep keeps."""
+def _sweep_s(settings: WebSocketSettings) -> float:
+    """How often to look, for the shortest of the durations that the sweep keeps."""
     clocks = [settings.ping_interval_s, settings.idle_timeout_s, settings.max_lifetime_s, settings.slow_consumer_s]
     if settings.ping_interval_s is not None:
         clocks.append(settings.ping_timeout_s)
-    return [clock_s for clock_s in clocks if clock_s is not None]
+    return min([SWEEP_S, *(clock_s * PRECISION for clock_s in clocks if clock_s is not None)])

@@ -1,23 +1,25 @@
 """A client connection's life: one request after another, each brought to its route, until one side has had enough.
 
-Knows the client's stream and the frontend it came in on; how a backend is found and spoken to is the route's business.
+Knows the client's stream and the service it came to; how a backend is found and spoken to is the route's business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.errors import CLIENT_LEFT, REQUEST_TIMEOUT, STOPPING, Failure
 from wsproxy.exchange import Exchange, StageClock
-from wsproxy.frontend.admission import admit
+from wsproxy.frontend.admission import Gate
 from wsproxy.frontend.body import ClientBody, body_of
 from wsproxy.frontend.forward import begin, see_through
 from wsproxy.frontend.identity import ClientIdentity
 from wsproxy.frontend.relay import Relay
+from wsproxy.frontend.route import Route
+from wsproxy.frontend.service import HttpService
 from wsproxy.frontend.websocket import open_websocket
 from wsproxy.http.last_hop import last_hop_answer
 from wsproxy.http.messages import UNTIL_CLOSE, MalformedRequestError, RequestHead
@@ -26,10 +28,6 @@ from wsproxy.http.via import has_passed, via_line
 from wsproxy.net.deadlines import NEVER
 from wsproxy.net.stream import ReadTimeoutError, Stream
 from wsproxy.observe.entries import Refusal
-
-if TYPE_CHECKING:
-    from wsproxy.frontend.frontend import Frontend
-    from wsproxy.frontend.route import Route
 
 ReadHead = Callable[[bytes], tuple[RequestHead, int] | None]
 
@@ -55,8 +53,8 @@ class ClientSession:
 
     __slots__ = (
         "_awaits_body",
-        "_frontend",
         "_requests",
+        "_service",
         "_stream",
         "_total_deadline",
         "deadline",
@@ -64,11 +62,11 @@ class ClientSession:
         "identity",
     )
 
-    def __init__(self, stream: Stream, frontend: Frontend) -> None:
+    def __init__(self, stream: Stream, service: HttpService) -> None:
         self._stream = stream
-        self._frontend = frontend
+        self._service = service
         self._requests = 0
-        self.identity = ClientIdentity(stream.peer, frontend)
+        self.identity = ClientIdentity(stream.peer, service)
         self.exchange: Exchange | None = None
         self.deadline = NEVER
         self._total_deadline = NEVER
@@ -79,16 +77,16 @@ class ClientSession:
 
         Never raises for what a client or a backend does.
         """
-        frontend = self._frontend
+        service = self._service
         stream = self._stream
         stream.on_hangup = self._hung_up
-        stream.stall_timeout_s = frontend.settings.body_timeout_s
-        deadlines = frontend.deadlines
-        read = RequestReader(frontend.limits).read
-        keepalive_s, header_s = frontend.settings.keepalive_timeout_s, frontend.settings.header_timeout_s
-        frontend.enter(self)
+        stream.stall_timeout_s = service.settings.body_timeout_s
+        deadlines = service.deadlines
+        read = RequestReader(service.limits).read
+        keepalive_s, header_s = service.settings.keepalive_timeout_s, service.settings.header_timeout_s
+        service.enter(self)
         known: RequestHead | None = None  # the last head, its route, and the table that led there
-        routes = frontend.http_routes
+        routes = service.http_routes
         route: Route
         if stream.eof:
             self._hung_up()
@@ -100,7 +98,7 @@ class ClientSession:
                 try:
                     self.deadline = deadlines.base + (keepalive_s if self._requests else header_s)
                     if not stream.buffer:
-                        if frontend.stopping and not frontend.lingers:
+                        if service.stopping and not service.lingers:
                             return None
                         await stream.more()
                     parsed = read(stream.buffer) or await self._rest_of_head(read)
@@ -111,13 +109,14 @@ class ClientSession:
                         if await self._answer_as_last_hop(head):
                             continue
                         return None
-                    if head is not known or routes is not frontend.http_routes:  # a repeated one goes where it went
-                        route = frontend.route(head)
-                        known, routes = head, frontend.http_routes
+                    if head is not known or routes is not service.http_routes:  # a repeated one goes where it went
+                        route = service.route(head)
+                        known, routes = head, service.http_routes
                     self._requests += 1
-                    exchange = (
-                        self._make_exchange(head, route) if route.gate is None else await self._ask_gate(head, route)
-                    )
+                    if route.gate is None:
+                        exchange = self._make_exchange(head, route)
+                    else:
+                        exchange = await self._ask_gate(head, route, route.gate)
                 except MalformedRequestError as error:
                     if await self._refuse(error, head):
                         continue
@@ -131,12 +130,12 @@ class ClientSession:
                         await ended
                     if ended is None or exchange.failure is not None:
                         await see_through(exchange, route)
-                elif (relay := await open_websocket(exchange, route, route.relays, self)) is not None:
+                elif (relay := await open_websocket(exchange, route, route.relays, service, self.identity)) is not None:
                     return relay
                 exchange.ended_at = perf_counter()
                 route.totals.record(exchange)
-                if frontend.access is not None and exchange.failure is None:
-                    frontend.access.record(exchange, self.identity.address(head))
+                if service.access is not None and exchange.failure is None:
+                    service.access.record(exchange, self.identity.address(head))
                 usual = exchange.failure is None and exchange.body is None and exchange.keep_alive
                 if not usual and not await self._conclude(exchange):
                     return None
@@ -146,12 +145,7 @@ class ClientSession:
         finally:
             self.deadline = NEVER
             stream.on_hangup = None  # or session and stream hold each other until the collector comes
-            frontend.leave(self)
-
-    @property
-    def frontend(self) -> Frontend:
-        """The frontend it came in on."""
-        return self._frontend
+            service.leave(self)
 
     @property
     def buffered_bytes(self) -> int:
@@ -165,7 +159,7 @@ class ClientSession:
         """The client has been silent for too long, or the exchange takes longer than `request_timeout`."""
         self.deadline = NEVER
         exchange = self.exchange
-        if exchange is None or self._awaits_body or self._total_deadline > self._frontend.deadlines.now:
+        if exchange is None or self._awaits_body or self._total_deadline > self._service.deadlines.now:
             self._stream.expire_read()
             return
         self._total_deadline = NEVER
@@ -177,7 +171,7 @@ class ClientSession:
         """The next bytes of a request body are waited for."""
         self._awaits_body = True
         self.deadline = min(
-            self._frontend.deadlines.after(self._frontend.settings.body_timeout_s), self._total_deadline
+            self._service.deadlines.after(self._service.settings.body_timeout_s), self._total_deadline
         )
 
     def expect_nothing(self) -> None:
@@ -225,17 +219,17 @@ class ClientSession:
         stream = self._stream
         if stream.is_reset:
             stream.abort()  # which calls `_hung_up`
-        elif self in self._frontend.sessions:
+        elif self in self._service.sessions:
             stream.loop.call_later(delay_s, self._look_for_reset, min(2 * delay_s, LAST_LOOK_S))
 
     # One request.
 
     async def _rest_of_head(self, read: ReadHead) -> tuple[RequestHead, int]:
         """Wait for the end of a head that has begun. Raises MalformedRequestError, EndOfStream and its kin."""
-        frontend = self._frontend
+        service = self._service
         stream = self._stream
         # Never put off: on a new connection the wait for the first byte counts too.
-        self.deadline = min(self.deadline, frontend.deadlines.after(frontend.settings.header_timeout_s))
+        self.deadline = min(self.deadline, service.deadlines.after(service.settings.header_timeout_s))
         parsed = None
         while parsed is None:
             try:
@@ -247,37 +241,37 @@ class ClientSession:
 
     def _make_exchange(self, head: RequestHead, route: Route) -> Exchange:
         """Raises MalformedRequestError(413) for a body that says by itself that it is too large."""
-        frontend = self._frontend
+        service = self._service
         body: ClientBody | None = None
         if head.length:
-            body = body_of(head, self._stream, frontend.settings.max_body_size_bytes, self)
+            body = body_of(head, self._stream, service.settings.max_body_size_bytes, self)
         request_id, identity = self.identity.introduce(head)
-        if frontend.via:
-            if has_passed(head.fields, frontend.via):
+        if service.via:
+            if has_passed(head.fields, service.via):
                 raise MalformedRequestError(508, "the request has come through here before")
-            identity += via_line(head.minor_version, frontend.via)
+            identity += via_line(head.minor_version, service.via)
         exchange = Exchange(head, body, self._stream, route.settings, identity)
         exchange.request_id = request_id
-        exchange.edits = frontend.edits + route.edits
+        exchange.edits = service.edits + route.edits
         if route.prepare is not None:
             route.prepare(exchange, self.identity.address(head), self.identity.scheme(head))
         if route.affinity is not None:
-            address, is_secure = self.identity.address(head), frontend.scheme == "https"
-            exchange.preference = route.affinity.preference(head, address, is_secure, frontend.deadlines.now)
+            address, is_secure = self.identity.address(head), service.scheme == "https"
+            exchange.preference = route.affinity.preference(head, address, is_secure, service.deadlines.now)
         limit_s = route.settings.request_timeout_s
-        self._total_deadline = NEVER if limit_s is None else frontend.deadlines.after(limit_s)
+        self._total_deadline = NEVER if limit_s is None else service.deadlines.after(limit_s)
         self.deadline = self._total_deadline
         exchange.started_at = perf_counter()
-        if frontend.access is not None:
+        if service.access is not None:
             exchange.stages = StageClock(exchange.started_at)
-        if frontend.stopping or self._requests >= frontend.settings.keepalive_requests:
+        if service.stopping or self._requests >= service.settings.keepalive_requests:
             exchange.keep_alive = False
         self.exchange = exchange
         return exchange
 
-    async def _ask_gate(self, head: RequestHead, route: Route) -> Exchange:
-        """As `_make_exchange`, if the route's gate lets it pass. Raises MalformedRequestError where it does not."""
-        verdict = await admit(head, route, self.identity.address(head), is_first=self._requests == 1)
+    async def _ask_gate(self, head: RequestHead, route: Route, gate: Gate) -> Exchange:
+        """As `_make_exchange`, if the gate lets it pass. Raises MalformedRequestError where it does not."""
+        verdict = await gate.admit(head, self.identity.address(head), is_first=self._requests == 1)
         if self._stream.closed:  # meanwhile
             raise BrokenResourceError
         exchange = self._make_exchange(head, route)
@@ -309,8 +303,8 @@ class ClientSession:
 
     def _note(self, exchange: Exchange) -> None:
         """An exchange has failed, and whoever could be told has been."""
-        if self._frontend.access is not None:
-            self._frontend.access.record(exchange, self.identity.address(exchange.head))
+        if self._service.access is not None:
+            self._service.access.record(exchange, self.identity.address(exchange.head))
 
     def _cut_short(self, exchange: Exchange) -> None:
         """The answer broke off: the client must not take what it got for the whole."""
@@ -324,7 +318,7 @@ class ClientSession:
         body = exchange.body
         read_whole = body is None or body.drained
         keep_alive = exchange.keep_alive and read_whole and failure is not STOPPING and failure.status not in (400, 408)
-        reply = self._frontend.answers.error(
+        reply = self._service.answers.error(
             failure.status,
             failure.message,
             exchange.request_id,
@@ -342,15 +336,15 @@ class ClientSession:
 
     async def _answer_as_last_hop(self, head: RequestHead) -> bool:
         """An OPTIONS or TRACE that may go no further; True when the connection may go on."""
-        frontend = self._frontend
+        service = self._service
         self._requests += 1
-        over = frontend.stopping or self._requests >= frontend.settings.keepalive_requests
+        over = service.stopping or self._requests >= service.settings.keepalive_requests
         close = bool(head.length) or over or not head.keep_alive
-        reply = last_hop_answer(head, close, frontend.answers.fields())
+        reply = last_hop_answer(head, close, service.answers.fields())
         self._stream.write(reply)
-        if frontend.access is not None:
+        if service.access is not None:
             refusal = Refusal(200, "Max-Forwards is 0", self.identity.request_id(head), len(reply))
-            frontend.access.refused(refusal, self.identity.address(head), head)
+            service.access.refused(refusal, self.identity.address(head), head)
         if close:
             await self._end(unread=bool(head.length or self._stream.buffer))
         return not close
@@ -360,18 +354,19 @@ class ClientSession:
 
         True when the connection may go on.
         """
-        frontend = self._frontend
-        status, message, request_id = error.status, str(error), self.identity.request_id(head)
+        service = self._service
+        status, message = error.status, str(error)
+        request_id = self.identity.request_id(head)
         if not error.route:  # which has counted it
-            frontend.refused[status] += 1
+            service.refused[status] += 1
             self._requests += 1
-        over = frontend.stopping or self._requests >= frontend.settings.keepalive_requests
+        over = service.stopping or self._requests >= service.settings.keepalive_requests
         keep_alive = error.may_go_on and head is not None and head.keep_alive and not over and self._skips(head)
-        reply = frontend.answers.error(status, message, request_id, head, close=not keep_alive, fields=error.fields)
+        reply = service.answers.error(status, message, request_id, head, close=not keep_alive, fields=error.fields)
         self._stream.write(reply)
-        if frontend.access is not None:
+        if service.access is not None:
             refusal = Refusal(status, message, request_id, len(reply), error.route)
-            frontend.access.refused(refusal, self.identity.address(head), head)
+            service.access.refused(refusal, self.identity.address(head), head)
         if status == 408:
             self._stream.close()  # whoever holds connections by dribbling is not waited for again
         elif not keep_alive:
@@ -392,9 +387,9 @@ class ClientSession:
             stream.close()
             return
         self.exchange = None
-        self._frontend.ending.add(self)
+        self._service.ending.add(self)
         stream.shut_down_writing()
-        self.deadline = self._frontend.deadlines.after(LINGER_S)
+        self.deadline = self._service.deadlines.after(LINGER_S)
         discarded = len(stream.take())
         while discarded < LINGER_BYTES:
             discarded += len(await stream.receive())

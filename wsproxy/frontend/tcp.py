@@ -17,20 +17,18 @@ from wsproxy.balancing.policy import Policy
 from wsproxy.config.model import FrontendSettings, TcpSettings
 from wsproxy.errors import connect_failed
 from wsproxy.frontend.entrance import Entrance, RefusedError
+from wsproxy.frontend.listening import ListeningFrontend
+from wsproxy.frontend.overload import Overload
 from wsproxy.frontend.tcp_relay import TcpRelay
 from wsproxy.http.proxy_header import proxy_header
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.net.dial import DialError, OutOfDescriptorsError
-from wsproxy.net.listen import Listener
 from wsproxy.net.stream import Stream
 from wsproxy.net.tls import TlsIdentities
-from wsproxy.net.turns import AcceptTurn
 from wsproxy.observe.tcp_entry import TcpEnd
 
 if TYPE_CHECKING:
     import socket
-
-    from wsproxy.frontend.overload import Overload
 
 SAY_EVERY_S: Final = 60.0
 """Clients that find no server are worth a line, but not one for each."""
@@ -69,12 +67,11 @@ class TcpTotals:
             self.upstream_bytes[end.backend] += end.upstream_bytes
 
 
-class TcpFrontend:
+class TcpFrontend(ListeningFrontend):
     """A listener whose connections go to the servers of a group, one each.
 
-    access: who writes its lines; overload: what the process has room for; both are set before the first connection.
-    ended: the last connection is gone. relays: what is open now, and which backend holds it. stopping: nothing new is
-    taken.
+    overload: what the process has room for; set before the first connection. relays: what is open now, and which
+    backend holds it.
     """
 
     def __init__(
@@ -85,21 +82,15 @@ class TcpFrontend:
         deadlines: Deadlines,
         identities: TlsIdentities | None = None,
     ) -> None:
+        super().__init__(identities)
         self.tcp = settings
         self.group = group
         self.policy = policy
-        self.access: TcpRecorder | None = None
         self.overload: Overload | None = None
-        self.identities = identities
-        self.sockets: list[socket.socket] = []
-        self.turn: AcceptTurn | None = None
         self.relays: dict[TcpRelay, Backend] = {}
         self.totals = TcpTotals()
-        self.stopping = False
-        self.ended = asyncio.Event()
+        self._access: TcpRecorder | None = None
         self._deadlines = deadlines
-        self._listener: Listener | None = None
-        self._entrance: Entrance | None = None
         self._loop = asyncio.get_running_loop()
         self._said_at = -SAY_EVERY_S
         group.watchers.append(self)
@@ -116,24 +107,22 @@ class TcpFrontend:
         if group is not self.group:
             group.watchers.append(self)  # the old group goes, and still tells us of what we hold there
             self.group = group
-        if self._listener is not None:
-            self._listener.use_limit(settings.listener.max_connections)
-        if self._entrance is not None:
-            self._entrance.use(settings.listener)
+        self._use_way_in(settings.listener)
+
+    def use_access(self, access: TcpRecorder | None) -> None:
+        """Have this one write the access lines, or nobody."""
+        self._access = access
 
     async def run(self, sockets: list[socket.socket]) -> None:
         """Serve on listening `sockets` until `stop`, then until the last connection has ended."""
-        settings = self.settings
-        self.sockets = sockets
-        self._entrance = Entrance(settings, self.identities, self._admit)
-        self._listener = Listener(settings.name, sockets, self._serve, settings.max_connections, self._entrance)
-        self._listener.turn = self.turn
         try:
-            await self._listener.run()
+            await super().run(sockets)
         finally:
             if self in self.group.watchers:
                 self.group.watchers.remove(self)
-            self.ended.set()
+
+    def _entrance_for(self, settings: FrontendSettings) -> Entrance:
+        return Entrance(settings, self.identities, self._admit)
 
     # One connection.
 
@@ -145,8 +134,8 @@ class TcpFrontend:
 
     def _note(self, end: TcpEnd, client: str) -> None:
         self.totals.add(end)
-        if self.access is not None:
-            self.access.tcp(end, client)
+        if self._access is not None:
+            self._access.tcp(end, client)
 
     async def _serve(self, stream: Stream) -> None:
         started_at = perf_counter()
@@ -216,17 +205,7 @@ class TcpFrontend:
             self._said_at = now
             _logger.warning("%s: %s", self.tcp.name, reason)
 
-    # Who is there.
-
-    @property
-    def connections(self) -> int:
-        """Those of clients."""
-        return 0 if self._listener is None else self._listener.connections
-
-    @property
-    def accepted(self) -> int:
-        """How many there have been."""
-        return 0 if self._listener is None else self._listener.accepted
+    # Who must go.
 
     def backend_leaving(self, backend: Backend) -> None:
         """A backend is let go: what it still holds may end by itself for `shutdown_timeout`."""
@@ -238,13 +217,9 @@ class TcpFrontend:
             if held is backend and backend.leaving:
                 relay.end()
 
-    # Stopping.
-
     def stop(self) -> None:
         """Accept nothing new; open connections go on until they end, or until `abort`."""
-        self.stopping = True
-        if self._listener is not None:
-            self._listener.close()
+        self._close_listener()
 
     retire = hand_over = stop
 

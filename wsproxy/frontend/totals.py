@@ -1,19 +1,17 @@
 """What a WebSocket route has seen: plain numbers, read when somebody asks.
 
-Knows the counters of relays that have ended and of those that run; how they are shown is the reader's business.
+Knows what relays count, of those that have ended and of those that run; how it is shown is the reader's business.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection, Iterable
+from typing import Final
 
 from wsproxy.ws.control import ABNORMAL
 from wsproxy.ws.frames import SIZE_CLASSES, FrameScanner
-
-if TYPE_CHECKING:
-    from wsproxy.frontend.relay import Relay
+from wsproxy.ws.relay import RelayState
 
 _REGISTERED_CODES: Final = range(1000, 1016)
 _OTHER_CODES: Final = ((range(3000, 4000), 3000), (range(4000, 5000), 4000))
@@ -88,22 +86,20 @@ class RelayTotals:
         self.round_trips += 1
         self.round_trip_s += seconds
 
-    def add_ended(self, relay: Relay, now: float) -> None:
+    def add_ended(self, state: RelayState, lived_s: float) -> None:
         """A relay has ended: keep what it counted."""
-        state = relay.state
         self.ended += 1
-        self.lived_s += now - relay.opened_at
+        self.lived_s += lived_s
         self.client.add(state.client)
         self.upstream.add(state.upstream)
         code = state.close_code
         self.closes[(state.closed_by or "proxy", close_class(ABNORMAL if code is None else code))] += 1
 
-    def traffic(self, running: Iterable[Relay]) -> tuple[Traffic, Traffic]:
-        """All that clients, and upstreams, have sent until now."""
-        states = [relay.state for relay in running]
+    def traffic(self, running: Collection[RelayState]) -> tuple[Traffic, Traffic]:
+        """All that clients, and upstreams, have sent until now: on relays that have ended, and on these."""
         return (
-            self.client.added(state.client for state in states),
-            self.upstream.added(state.upstream for state in states),
+            self.client.added(state.client for state in running),
+            self.upstream.added(state.upstream for state in running),
         )
 
 

@@ -40,8 +40,8 @@ _logger = logging.getLogger("wsproxy.listen")
 class Successor(Protocol):
     """What a connection has become when `serve` is done with it."""
 
-    async def run(self) -> None:
-        """Run to the connection's end."""
+    async def run(self, tasks: asyncio.TaskGroup) -> None:
+        """Run to the connection's end; what it needs besides the caller's task is one of `tasks`."""
         ...
 
 
@@ -244,7 +244,7 @@ class Listener:
                 await self._entrance.open(accepted, stream)
             successor = await self._serve(stream)
             if successor is not None:
-                await successor.run()
+                await successor.run(self.tasks)
         except OSError as error:  # the client was gone before we looked
             _logger.debug("%s: connection ended early: %s", self.name, error)
         except Exception:  # a bug in one session must not end the listener and every other session
