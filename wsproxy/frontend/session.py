@@ -11,23 +11,22 @@ from typing import Final
 
 from anyio import BrokenResourceError, EndOfStream
 
-from wsproxy.errors import CLIENT_LEFT, REQUEST_TIMEOUT, STOPPING, Failure
+from wsproxy.errors import REQUEST_TIMEOUT
 from wsproxy.exchange import Exchange, StageClock
 from wsproxy.frontend.admission import Gate
 from wsproxy.frontend.body import ClientBody, body_of
+from wsproxy.frontend.direct_replies import After, DirectReplies
 from wsproxy.frontend.forward import begin, see_through
 from wsproxy.frontend.identity import ClientIdentity
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.service import HttpService
 from wsproxy.frontend.websocket import open_websocket
-from wsproxy.http.last_hop import last_hop_answer
-from wsproxy.http.messages import UNTIL_CLOSE, MalformedRequestError, RequestHead
+from wsproxy.http.messages import MalformedRequestError, RequestHead
 from wsproxy.http.repeats import RequestReader
 from wsproxy.http.via import has_passed, via_line
 from wsproxy.net.deadlines import NEVER
 from wsproxy.net.stream import ReadTimeoutError, Stream
-from wsproxy.observe.entries import Refusal
 
 ReadHead = Callable[[bytes], tuple[RequestHead, int] | None]
 
@@ -285,107 +284,52 @@ class ClientSession:
         True when the connection may go on.
         """
         failure = exchange.failure
-        if failure is None:
-            body = exchange.body
-            if exchange.keep_alive and (body is None or body.complete):
-                return True
-            await self._end(unread=bool(self._stream.buffer) or (body is not None and not body.complete))
-            return False
-        self.deadline = self._total_deadline = NEVER
-        if failure is CLIENT_LEFT or self._stream.closed:
-            self._stream.abort()
-        elif exchange.answered:
-            self._cut_short(exchange)
+        if failure is not None:
+            self.deadline = self._total_deadline = NEVER
+            return await self._goes_on(self._replies.failed(exchange, failure))
+        is_read = exchange.body is None or exchange.body.complete
+        if is_read and exchange.keep_alive:
+            return True
+        if is_read and not self._stream.buffer:
+            self._stream.close()
         else:
-            return await self._answer_failure(exchange, failure)
-        self._note(exchange)
+            await self._linger()
         return False
 
-    def _note(self, exchange: Exchange) -> None:
-        """An exchange has failed, and whoever could be told has been."""
-        if self._service.access is not None:
-            self._service.access.record(exchange, self.identity.address(exchange.head))
+    # What is answered here.
 
-    def _cut_short(self, exchange: Exchange) -> None:
-        """The answer broke off: the client must not take what it got for the whole."""
-        response = exchange.response
-        if exchange.head.minor_version == 0 and response is not None and response.length <= UNTIL_CLOSE + 1:
-            self._stream.reset()  # the end of the connection would be the end of the body
-        else:
-            self._stream.close()
+    @property
+    def _replies(self) -> DirectReplies:
+        return DirectReplies(self._stream, self._service, self.identity)
 
-    async def _answer_failure(self, exchange: Exchange, failure: Failure) -> bool:
-        body = exchange.body
-        read_whole = body is None or body.drained
-        keep_alive = exchange.keep_alive and read_whole and failure is not STOPPING and failure.status not in (400, 408)
-        reply = self._service.answers.error(
-            failure.status,
-            failure.message,
-            exchange.request_id,
-            exchange.head,
-            close=not keep_alive,
-            retry_after_s=failure.retry_after_s,
-            fields=failure.fields,
-        )
-        self._stream.write(reply)
-        exchange.answered_bytes += len(reply)
-        self._note(exchange)
-        if not keep_alive:
-            await self._end(unread=True)
-        return keep_alive
-
-    async def _answer_as_last_hop(self, head: RequestHead) -> bool:
-        """An OPTIONS or TRACE that may go no further; True when the connection may go on."""
-        service = self._service
-        self._requests += 1
-        over = service.stopping or self._requests >= service.settings.keepalive_requests
-        close = bool(head.length) or over or not head.keep_alive
-        reply = last_hop_answer(head, close, service.answers.fields())
-        self._stream.write(reply)
-        if service.access is not None:
-            refusal = Refusal(200, "Max-Forwards is 0", self.identity.request_id(head), len(reply))
-            service.access.refused(refusal, self.identity.address(head), head)
-        if close:
-            await self._end(unread=bool(head.length or self._stream.buffer))
-        return not close
+    @property
+    def _is_last(self) -> bool:
+        """Whether the connection ends with the request in hand, whatever becomes of that."""
+        return self._service.stopping or self._requests >= self._service.settings.keepalive_requests
 
     async def _refuse(self, error: MalformedRequestError, head: RequestHead | None) -> bool:
         """Answer a request that goes nowhere, and end the connection, unless it is only that nothing is there.
 
         True when the connection may go on.
         """
-        service = self._service
-        status, message = error.status, str(error)
-        request_id = self.identity.request_id(head)
         if not error.route:  # which has counted it
-            service.refused[status] += 1
+            self._service.refused[error.status] += 1
             self._requests += 1
-        over = service.stopping or self._requests >= service.settings.keepalive_requests
-        keep_alive = error.may_go_on and head is not None and head.keep_alive and not over and self._skips(head)
-        reply = service.answers.error(status, message, request_id, head, close=not keep_alive, fields=error.fields)
-        self._stream.write(reply)
-        if service.access is not None:
-            refusal = Refusal(status, message, request_id, len(reply), error.route)
-            service.access.refused(refusal, self.identity.address(head), head)
-        if status == 408:
-            self._stream.close()  # whoever holds connections by dribbling is not waited for again
-        elif not keep_alive:
-            await self._end(unread=True)
-        return keep_alive
+        return await self._goes_on(self._replies.refuse(error, head, self._is_last))
 
-    def _skips(self, head: RequestHead) -> bool:
-        """Whether the next request comes at once: a body that nobody wants is dropped if it is there as a whole."""
-        if not 0 <= head.length <= len(self._stream.buffer):
-            return False
-        self._stream.consume(head.length)
-        return True
+    async def _answer_as_last_hop(self, head: RequestHead) -> bool:
+        """An OPTIONS or TRACE that may go no further; True when the connection may go on."""
+        self._requests += 1
+        return await self._goes_on(self._replies.last_hop(head, self._is_last))
 
-    async def _end(self, unread: bool) -> None:
-        """Close; where input is or may be unread, not before the client had time to read our answer."""
+    async def _goes_on(self, after: After) -> bool:
+        if after is After.LINGERS:
+            await self._linger()
+        return after is After.NEXT
+
+    async def _linger(self) -> None:
+        """Close, but not before the client has had time to read our answer."""
         stream = self._stream
-        if not unread:
-            stream.close()
-            return
         self.exchange = None
         self._service.ending.add(self)
         stream.shut_down_writing()
