@@ -21,7 +21,7 @@ from tests.integration.websocket_wire import (
     open_websocket,
     receive_frame,
 )
-from wsproxy.frontend.relay import CLOSE_TIMEOUT_S
+from wsproxy.frontend.pair import CLOSE_TIMEOUT_S
 
 SOON_S = CLOSE_TIMEOUT_S / 2
 """Nothing has waited for an echo that does not come."""
