@@ -14,6 +14,7 @@ import anyio
 from wsproxy.cache.cache import Cache
 from wsproxy.cache.route_cache import CacheRules, RouteCache
 from wsproxy.cache.store import MemoryStore, Store
+from wsproxy.cache.totals import CacheTotals
 from wsproxy.config.cache_settings import CacheSettings
 from wsproxy.frontend.forward import forward
 from wsproxy.frontend.route import Route
@@ -30,6 +31,7 @@ class Caching:
     def __init__(self, settings: CacheSettings) -> None:
         self._settings = settings
         self.cache: Cache | None = None
+        self._totals = CacheTotals()
         self._tasks: TaskGroup | None = None
         self._life = anyio.CancelScope()
         self._has_siblings = False
@@ -70,7 +72,7 @@ class Caching:
         if self.cache is None:
             return
         if moved:
-            self._life.cancel()
+            self._leave(self.cache)
             self._begin()
         else:
             self.cache.use(settings)
@@ -78,12 +80,19 @@ class Caching:
     def settle(self, routes: Iterable[Route]) -> None:
         """All routes are bound: where none is left that uses it, let the cache go, with all that it has in memory."""
         if self.cache is not None and not any(route.settings.cache for route in routes):
-            self._life.cancel()
+            self._leave(self.cache)
             self.cache = None
+
+    def _leave(self, cache: Cache) -> None:
+        """It is needed no more; what it has counted goes on with the next."""
+        self._life.cancel()
+        self._totals.evicted += cache.store.evicted
+        self._totals.faults += cache.store.faults
 
     def _begin(self) -> Cache:
         self._life = anyio.CancelScope()
         self.cache = cache = Cache(self._settings, make_store(self._settings))
+        cache.totals = self._totals
         if self._has_siblings:
             cache.take_changes()
         if self._tasks is not None:

@@ -98,7 +98,7 @@ class Figures:
             groups=tuple(_group(running) for running in self._groups.values()),
             reloads=self.reloads,
             overload=_overload(routes.guards.overload),
-            tcp=tuple(_tcp(frontend) for frontend in listeners.tcp_by_name.values()),
+            tcp=tuple(_tcp(frontend, listeners.retired) for frontend in listeners.tcp_by_name.values()),
             cache=_cache(routes.caching.cache),
             processes=(process_figures(self.started_at, self.lag.longest_s, self._logbook.access_lost),),
         )
@@ -141,7 +141,7 @@ def url_of(address: Address) -> str:
 def backend_figures(running: RunningGroup, backend: Backend) -> BackendFigures:
     """One backend of a group."""
     group = running.group
-    record = running.checker.records.get(backend)
+    record = running.record_of(backend)
     counts = (0, 0, 0, "") if record is None else (record.good, record.bad, record.flips, record.reason)
     return BackendFigures(
         group=group.name,
@@ -152,10 +152,10 @@ def backend_figures(running: RunningGroup, backend: Backend) -> BackendFigures:
         websockets=backend.leases - backend.tcp_connections,
         tcp_connections=backend.tcp_connections,
         ejections=backend.guard.ejections,
-        breaker_opened=0 if backend.guard.breaker is None else backend.guard.breaker.state.count,
+        breaker_opened=backend.guard.breaker_opened,
         added=running.is_added(backend.name),
         pool=_pool(backend.pool),
-        health=HealthFigures(backend.up and record is not None, *counts),
+        health=HealthFigures(backend.up and backend in running.checker.records, *counts),
     )
 
 
@@ -194,16 +194,21 @@ def _state(backend: Backend) -> BackendState:
     return "ejected" if guard.ejected else "up"
 
 
-def _tcp(frontend: TcpFrontend) -> TcpFigures:
+def _tcp(frontend: TcpFrontend, retired: Sequence[Frontend | TcpFrontend]) -> TcpFigures:
+    """One section, with the connections that are left of listeners in whose place it is."""
     totals = frontend.totals
+    relays = dict(frontend.relays)
+    for old in retired:
+        if isinstance(old, TcpFrontend) and old.totals is totals:
+            relays.update(old.relays)
     client_bytes, upstream_bytes = Counter(totals.client_bytes), Counter(totals.upstream_bytes)
-    for relay, backend in frontend.relays.items():
+    for relay, backend in relays.items():
         client_bytes[backend.name] += relay.client.received_bytes
         upstream_bytes[backend.name] += relay.upstream.received_bytes
     return TcpFigures(
         name=frontend.tcp.name,
         group=frontend.tcp.group,
-        open=dict(Counter(backend.name for backend in frontend.relays.values())),
+        open=dict(Counter(backend.name for backend in relays.values())),
         ended=dict(totals.connections),
         client_bytes=dict(client_bytes),
         upstream_bytes=dict(upstream_bytes),
@@ -299,9 +304,9 @@ def _rate_limit(gate: RouteGate) -> RateLimitFigures:
 
 
 def _websockets(relays: Relays) -> WebSocketFigures:
-    totals = relays.totals
-    client, upstream = totals.traffic([relay.state for relay in relays.open])
-    open_by_backend = Counter("" if relay.backend is None else relay.backend.name for relay in relays.open)
+    totals, running = relays.totals, relays.running
+    client, upstream = totals.traffic([relay.state for relay in running])
+    open_by_backend = Counter("" if relay.backend is None else relay.backend.name for relay in running)
     return WebSocketFigures(
         open=dict(open_by_backend),
         handshakes=dict(totals.handshakes),
@@ -337,10 +342,10 @@ def _cache(cache: Cache | None) -> CacheFigures | None:
         fetching=len(cache.flights),
         stored=totals.stored,
         refused=totals.refused,
-        evicted=store.evicted,
+        evicted=totals.evicted + store.evicted,
         purged=totals.purged,
         background=totals.background,
-        faults=store.faults,
+        faults=totals.faults + store.faults,
     )
 
 

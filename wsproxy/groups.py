@@ -39,8 +39,11 @@ class Groups(Mapping[str, RunningGroup]):
         return (backend for running in self._by_name.values() for backend in running.group.backends.values())
 
     def add(self, settings: GroupSettings) -> None:
-        """Have a group of these settings, in place of one of its name; it runs while all do."""
+        """Have a group of these settings, in place of one of its name, which is counted on; it runs while all do."""
+        old = self._by_name.get(settings.name)
         running = self._by_name[settings.name] = self._make(settings)
+        if old is not None:
+            running.go_on_from(old)
         if self._tasks is not None:
             self._tasks.start_soon(running.run)
 

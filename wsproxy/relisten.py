@@ -99,6 +99,8 @@ class ListenerChange:
                 frontend = before.pop(settings.name)
                 frontend.use(settings)
             else:
+                if settings.name in before:
+                    frontend.go_on_from(before[settings.name])
                 listeners.start(frontend, self.sockets[settings.name])
             frontend.use_routes(routes)
             listeners.frontend_by_name[settings.name] = frontend
@@ -119,6 +121,8 @@ class ListenerChange:
                 listeners.change_tcp(frontend, settings, group)
             else:
                 frontend = listeners.make_tcp(settings, group, overload)
+                if settings.name in before:
+                    frontend.go_on_from(before[settings.name])
                 listeners.start(frontend, sockets)
             listeners.tcp_by_name[settings.name] = frontend
         listeners.retire(before.values())

@@ -95,7 +95,7 @@ class Routes(Mapping[str, Route]):
                 old, route = route, self._make(settings, drain_s)
                 if old is not None:
                     before[settings.name] = old
-                    route.gate = old.gate  # with what it has counted
+                    route.go_on_from(old)
             elif route.settings != settings:
                 self._change(route, settings)
             elif cache_changed:

@@ -19,10 +19,11 @@ from wsproxy.backend.group import Group
 from wsproxy.config.diff import server_key
 from wsproxy.config.model import GroupSettings, ScalingSettings, ServerSettings
 from wsproxy.finder import Finder
-from wsproxy.health.checker import HealthChecker, ProbeTarget
+from wsproxy.health.checker import HealthChecker, ProbeRecord, ProbeTarget
 from wsproxy.health.probe import probe
 from wsproxy.managed.servers import ManagedServers
 from wsproxy.net.deadlines import Deadlines
+from wsproxy.observe.past import Past
 from wsproxy.scaler import BackendLoad, Measure, Scaler
 
 _logger = logging.getLogger("wsproxy")
@@ -46,6 +47,7 @@ class RunningGroup:
         self._rng = rng
         self._added: set[str] = set()
         self.checker = HealthChecker(settings.health, self, rng)
+        self._probed: Past[ProbeRecord] = Past()
         self.ready = anyio.Event()
         self._life = anyio.CancelScope()
         self._checking = anyio.CancelScope()
@@ -118,7 +120,7 @@ class RunningGroup:
             if server.name not in self.group.backends:
                 backend = await self.group.add(server)
                 if server.enabled:
-                    self.checker.add(backend)
+                    self._watch(backend)
         self.group.use(wanted)
         for name in switched:
             await self._switch(self.group.backends[name])
@@ -143,7 +145,9 @@ class RunningGroup:
             return
         self._finding.cancel()
         self._finding = anyio.CancelScope()
+        errors = self.finder.errors
         self.finder = Finder(self.group.name, settings.discovery, settings.template, self._use_found)
+        self.finder.errors = errors
         if self._tasks is not None:
             self._tasks.start_soon(self._find, self.finder)
 
@@ -198,23 +202,44 @@ class RunningGroup:
         if backend.settings.enabled:
             await self.enable(backend)
         else:
-            self.checker.remove(backend)
+            self._unwatch(backend)
             await self.group.drain(backend)
 
     async def enable(self, backend: Backend) -> None:
         """Let it have work again, and be probed if it was not."""
-        self.checker.add(backend)
+        self._watch(backend)
         await self.group.enable(backend)
+
+    def _watch(self, backend: Backend) -> None:
+        self.checker.add(backend, self._probed.get(backend.name))
+
+    def _unwatch(self, backend: Backend) -> None:
+        if (record := self.checker.remove(backend)) is not None:
+            self._probed.note(backend.name, record)
+
+    def record_of(self, backend: Backend) -> ProbeRecord | None:
+        """What probes have said of it, be it that it is not probed now."""
+        return self.checker.records.get(backend) or self._probed.get(backend.name)
+
+    def go_on_from(self, old: RunningGroup) -> None:
+        """Take the place of another of this name, before `run`: what is counted under a name goes on."""
+        self.group.go_on_from(old.group)
+        self._probed.add(old._probed)
+        for target, record in old.checker.records.items():
+            self._probed.note(target.name, record)
+        for target in tuple(self.checker.records):
+            self.checker.remove(target)
+            self.checker.add(target, self._probed.get(target.name))
 
     def _replace_checker(self) -> None:
         """Verdicts so far stay until the first probes with the new settings."""
         self._checking.cancel()
         self._checking = anyio.CancelScope()
-        probed = self.checker.records.keys()
+        records = self.checker.records
         self.checker = HealthChecker(self.settings.health, self, self._rng)
         for backend in self.group.backends.values():
-            if backend in probed:
-                self.checker.add(backend)
+            if backend in records:
+                self.checker.add(backend, records[backend])
         if self._tasks is not None:
             self._tasks.start_soon(self._check, self.checker)
 
@@ -253,7 +278,7 @@ class RunningGroup:
 
     async def server_ready(self, server: ServerSettings) -> None:
         """A managed server answers."""
-        self.checker.add(await self.group.add(server))
+        self._watch(await self.group.add(server))
         wanted = self.settings.managed
         if wanted is not None and len(self.group.backends) >= wanted.startup_servers:
             self.ready.set()
@@ -266,7 +291,7 @@ class RunningGroup:
         """Take in a server that the configuration does not have."""
         backend = await self.group.add(server)
         self._added.add(server.name)
-        self.checker.add(backend)
+        self._watch(backend)
         return backend
 
     async def server_gone(self, name: str, reason: str) -> None:
@@ -278,7 +303,7 @@ class RunningGroup:
         self._added.discard(name)
         backend = await self.group.remove(name)
         if backend is not None:
-            self.checker.remove(backend)
+            self._unwatch(backend)
             if not backend.gone.is_set() and self._tasks is not None:
                 self.parting[name] = backend
                 self._tasks.start_soon(self._see_off, backend)

@@ -11,6 +11,7 @@ from time import perf_counter
 
 from wsproxy.backend.guard import Guard
 from wsproxy.backend.pool import WorkerPool
+from wsproxy.backend.totals import Counted
 from wsproxy.balancing.slow_start import parts_of, warm_parts
 from wsproxy.config.model import Address, ServerSettings
 from wsproxy.config.watch_settings import WatchSettings
@@ -135,6 +136,20 @@ class Backend:
         self.settings = settings
         self.position = position
         self.pool.use(settings)
+
+    def counted(self) -> Counted:
+        """What it has counted so far."""
+        pool, guard = self.pool, self.guard
+        traffic = (pool.exchanges, pool.connections_opened, pool.grown, pool.shrunk)
+        return Counted(pool.totals, *traffic, guard.ejections, guard.breaker_opened)
+
+    def go_on_from(self, counted: Counted) -> None:
+        """Count on from where another of this name was; before it has anything to do."""
+        pool = self.pool
+        pool.totals = counted.totals
+        pool.exchanges, pool.connections_opened = counted.exchanges, counted.connections_opened
+        pool.grown, pool.shrunk = counted.grown, counted.shrunk
+        self.guard.go_on_from(counted.ejections, counted.breaker_opened)
 
     async def run(self) -> None:
         """Keep its pool until `close`, then until its last exchange has ended."""

@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from wsproxy.backend.backend import Backend
 from wsproxy.backend.guard import Guard
 from wsproxy.backend.healthy import HealthyServers
+from wsproxy.backend.totals import Counted
 from wsproxy.balancing.named_sessions import NamedSessions
 from wsproxy.balancing.policy import Policy
 from wsproxy.balancing.slow_start import step_s
@@ -27,6 +28,7 @@ from wsproxy.config.watch_settings import WatchSettings
 from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT, UNREACHABLE, Failure
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
+from wsproxy.observe.past import Past
 from wsproxy.protection.outlier import may_eject
 from wsproxy.protection.retry_budget import RetryBudgetState
 
@@ -64,6 +66,7 @@ class Group:
         self.deadline = NEVER
         self._deadlines = deadlines
         self.backends: dict[str, Backend] = {}
+        self._past: Past[Counted] = Past()
         for settings in servers:
             self._make(settings)
         self.healthy: HealthyServers[Backend] = HealthyServers(lambda backend: backend.position, self._to_be_chosen())
@@ -76,7 +79,18 @@ class Group:
         guard = Guard(self._watch, settings.name, self)
         backend = Backend(settings, len(self.backends), self._deadlines, self.waiting, guard)
         self.backends[settings.name] = backend
+        if (counted := self._past.take(settings.name)) is not None:
+            backend.go_on_from(counted)
         return backend
+
+    def go_on_from(self, old: Group) -> None:
+        """Take the place of another of this name, before `run`: each backend counts on from the one of its name."""
+        self._past.add(old._past)
+        for backend in old.backends.values():
+            self._past.note(backend.name, backend.counted())
+        for backend in self.backends.values():
+            if (counted := self._past.take(backend.name)) is not None:
+                backend.go_on_from(counted)
 
     async def run(self) -> None:
         """Run the pools until cancelled."""
@@ -332,6 +346,7 @@ class Group:
         """Let a backend go: it takes nothing new, and finishes what it has."""
         backend = self.backends.pop(name, None)
         if backend is not None:
+            self._past.note(name, backend.counted())
             backend.close()
             for watcher in self.watchers:
                 watcher.backend_leaving(backend)

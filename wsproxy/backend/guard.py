@@ -45,10 +45,12 @@ class Guard:
     """
 
     __slots__ = (
+        "_ejected_before",
         "_good_probes",
         "_home",
         "_may_probe_back",
         "_name",
+        "_opened_before",
         "_recoveries",
         "_settings",
         "_timer",
@@ -63,7 +65,7 @@ class Guard:
         self._home = home
         self._timer: asyncio.TimerHandle | None = None
         self._may_probe_back = False
-        self._good_probes = self._recoveries = 0
+        self._good_probes = self._recoveries = self._ejected_before = self._opened_before = 0
         self.latency: LatencyState | None = None
         self.outlier: OutlierState | None = None
         self.breaker: CircuitBreaker | None = None
@@ -79,7 +81,7 @@ class Guard:
             self.latency = LatencyState()
         if settings.outlier is None:
             self._bring_back("outliers are not looked for any more")
-            self.outlier = None
+            self._ejected_before, self.outlier = self.ejections, None
         elif self.outlier is None:
             self.outlier = OutlierState(settings.outlier)
         else:
@@ -95,7 +97,7 @@ class Guard:
                 self.breaker.use(settings)
         elif self.breaker is not None:
             self.breaker.close()
-            self.breaker = None
+            self._opened_before, self.breaker = self.breaker_opened, None
             self._changed()
 
     def close(self) -> None:
@@ -114,7 +116,17 @@ class Guard:
     @property
     def ejections(self) -> int:
         """How often it was taken out."""
-        return 0 if self.outlier is None else self.outlier.count
+        return self._ejected_before + (0 if self.outlier is None else self.outlier.count)
+
+    @property
+    def breaker_opened(self) -> int:
+        """How often its breaker has opened."""
+        return self._opened_before + (0 if self.breaker is None else self.breaker.state.count)
+
+    def go_on_from(self, ejections: int, breaker_opened: int) -> None:
+        """Count on from what another has counted."""
+        self._ejected_before += ejections
+        self._opened_before += breaker_opened
 
     @property
     def is_open(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from wsproxy.errors import Failure, Side
 from wsproxy.observe.histogram import Histogram
 
@@ -37,3 +39,17 @@ class PoolTotals:
     def add_failure(self, failure: Failure) -> None:
         """An attempt has failed."""
         self.failed[failure.side] += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a backend has counted, for the next of its name. The totals are shared: what the first still has under way
+    counts there as well."""
+
+    totals: PoolTotals
+    exchanges: int = 0
+    connections_opened: int = 0
+    grown: int = 0
+    shrunk: int = 0
+    ejections: int = 0
+    breaker_opened: int = 0

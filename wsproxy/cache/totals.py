@@ -9,10 +9,11 @@ class CacheTotals:
     """The counters of all caching routes of a process.
 
     results: requests by how they were answered, see `Outcome`. stored: answers kept. refused: those that could not be,
-    for lack of room. purged: on request. background: fetches that nobody waited for.
+    for lack of room. purged: on request. background: fetches that nobody waited for. evicted, faults: of stores that
+    are used no more.
     """
 
-    __slots__ = ("background", "purged", "refused", "results", "stored")
+    __slots__ = ("background", "evicted", "faults", "purged", "refused", "results", "stored")
 
     def __init__(self) -> None:
         self.results: Counter[str] = Counter()
@@ -20,3 +21,4 @@ class CacheTotals:
         self.refused = 0
         self.purged = 0
         self.background = 0
+        self.evicted = self.faults = 0

@@ -59,6 +59,11 @@ class Frontend(ListeningFrontend):
         """Have somebody else write the access lines, or nobody."""
         self.service.access = access
 
+    def go_on_from(self, old: Frontend) -> None:
+        """Take the place of another of this name, which accepts no more: both count in one place from now on."""
+        self._count_on_from(old)
+        self.service.refused = old.service.refused
+
     def use_routes(self, routes: Iterable[Route]) -> None:
         """Lead the next requests to those of these routes that are for this frontend."""
         settings = self.settings

@@ -35,6 +35,7 @@ class ListeningFrontend(ABC):
         self.ended = asyncio.Event()
         self._listener: Listener | None = None
         self._entrance: Entrance | None = None
+        self._accepted_before = 0
 
     @property
     @abstractmethod
@@ -69,7 +70,11 @@ class ListeningFrontend(ABC):
     @property
     def accepted(self) -> int:
         """How many there have been."""
-        return 0 if self._listener is None else self._listener.accepted
+        return self._accepted_before + (0 if self._listener is None else self._listener.accepted)
+
+    def _count_on_from(self, old: ListeningFrontend) -> None:
+        """Take the place of another, which accepts no more."""
+        self._accepted_before = old.accepted
 
     def _use_way_in(self, settings: FrontendSettings) -> None:
         """Take over limits and timeouts; what decides how connections come in needs another frontend."""

@@ -46,6 +46,7 @@ class Relays:
         self.open: set[Relay] = set()
         self.terms = RelayTerms(settings.websocket, rng)
         self.totals = self.terms.totals
+        self._before: list[Relays] = []
         self.drain_period_s = drain_period_s
         self.deadline = NEVER
         self._deadlines = deadlines
@@ -66,6 +67,18 @@ class Relays:
         """Take over other limits and clocks; a session keeps the sizes, rates and pings that it began with."""
         self.terms.use(settings)
         self._sweep_s = _sweep_s(settings)
+
+    def go_on_from(self, old: Relays) -> None:
+        """Take the place of another of this name, before the first session: both count in one place from now on."""
+        self.totals = self.terms.totals = old.totals
+        self._before, old._before = [old, *(each for each in old._before if each.open)], []
+        self._entered = old._entered  # numbers name sessions
+
+    @property
+    def running(self) -> list[Relay]:
+        """Those that count here: `open`, and what is left of others in whose place these are."""
+        self._before = [each for each in self._before if each.open]
+        return [*self.open, *(relay for each in self._before for relay in each.open)]
 
     def retire(self) -> None:
         """The route is gone: forget about the group once the last session is."""

@@ -74,6 +74,13 @@ class Route:
             self._binding = (_bind,) if affinity.sessions is None else (naming_edit(affinity.sessions),)
         self.edits = others + self._binding
 
+    def go_on_from(self, old: Route) -> None:
+        """Take the place of another of this name: what it has counted counts here, and both count on."""
+        self.gate = old.gate
+        self.totals = old.totals
+        if self.relays is not None and old.relays is not None:
+            self.relays.go_on_from(old.relays)
+
     def use(self, settings: RouteSettings) -> None:
         """Take over other settings that lead to the same group; what is under way keeps those it began with."""
         self.settings = settings

@@ -113,6 +113,11 @@ class TcpFrontend(ListeningFrontend):
         """Have this one write the access lines, or nobody."""
         self._access = access
 
+    def go_on_from(self, old: TcpFrontend) -> None:
+        """Take the place of another of this name, which accepts no more: both count in one place from now on."""
+        self._count_on_from(old)
+        self.totals = old.totals
+
     async def run(self, sockets: list[socket.socket]) -> None:
         """Serve on listening `sockets` until `stop`, then until the last connection has ended."""
         try:

@@ -94,20 +94,23 @@ class HealthChecker:
         self._watched: dict[ProbeTarget, anyio.CancelScope] = {}
         self._watchers: TaskGroup | None = None  # there while run() runs
 
-    def add(self, target: ProbeTarget) -> None:
-        """Watch a target from now on (or from the start of run()), probing it at once. Twice is once."""
+    def add(self, target: ProbeTarget, record: ProbeRecord | None = None) -> None:
+        """Watch a target from now on (or from the start of run()), probing it at once. Twice is once.
+
+        record: what probes have said of it before.
+        """
         if target not in self._watched:
             scope = self._watched[target] = anyio.CancelScope()
-            self.records[target] = ProbeRecord()
+            self.records[target] = record or ProbeRecord()
             if self._watchers:
                 self._watchers.start_soon(self._watch, target, scope)
 
-    def remove(self, target: ProbeTarget) -> None:
-        """Watch a target no longer; a probe under way is abandoned. Unknown targets are ignored."""
-        self.records.pop(target, None)
+    def remove(self, target: ProbeTarget) -> ProbeRecord | None:
+        """Watch a target no longer; a probe under way is abandoned. Returns its record, None for an unknown target."""
         scope = self._watched.pop(target, None)
         if scope:
             scope.cancel()
+        return self.records.pop(target, None)
 
     async def run(self) -> None:
         """Watch until cancelled."""
