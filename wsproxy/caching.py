@@ -78,8 +78,11 @@ class Caching:
             self.cache.use(settings)
 
     def settle(self, routes: Iterable[Route]) -> None:
-        """All routes are bound: where none is left that uses it, let the cache go, with all that it has in memory."""
-        if self.cache is not None and not any(route.settings.cache for route in routes):
+        """All routes are bound: let go what those keep in memory that use it no more, and the cache with the last."""
+        names = {route.settings.name for route in routes if route.settings.cache}
+        if self.cache is not None and names:
+            self.cache.keep_only(names)
+        elif self.cache is not None:
             self._leave(self.cache)
             self.cache = None
 

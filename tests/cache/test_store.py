@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.cache.answers import PLAIN, asked, stored
+from wsproxy.cache.selecting import key_of
 from wsproxy.cache.store import MemoryStore
 
 FOO = (b"foo",)
@@ -58,6 +59,19 @@ def test_a_url_that_begins_or_ends_to_vary() -> None:
     store.keep(b"k", (), one, stored())
     assert store.look_up(b"k", asked("Bar: 3")) is not None
     assert store.entries == 1
+
+
+def test_what_a_route_keeps_is_let_go_without_the_others() -> None:
+    store = MemoryStore(100_000)
+    mine, theirs = (key_of(name, b"http", b"a", b"/") for name in ("http", "http:api"))
+    for key in (mine, theirs):
+        store.keep(key, FOO, asked("Foo: 1"), stored())
+        store.keep(key, FOO, asked("Foo: 2"), stored())
+    assert store.drop_route("http") == 2
+    assert store.drop_route("http") == 0
+    assert [store.look_up(key, asked("Foo: 1")) is None for key in (mine, theirs)] == [True, False]
+    assert store.drop_route("http:api") == 2
+    assert (store.entries, store.used_bytes, store._by_tag) == (0, 0, {})
 
 
 def test_tags() -> None:

@@ -93,6 +93,23 @@ async def test_a_cache_that_no_route_uses_any_more_keeps_nothing() -> None:
             assert (await served.fetch()).field(b"age") == age
 
 
+@in_loop
+async def test_a_route_that_uses_the_cache_no_more_keeps_nothing_and_others_do() -> None:
+    async with site() as served:
+        assert served.proxy is not None
+        server = served.proxy.application.config.groups[0].servers[0].address
+        other = f"[http:other]\npath_prefix = /other\nserver1 = {server}\nhealth_check_interval = 1h\ncache = yes\n"
+        await reload(served, "", other)
+        for target in (b"/", b"/2", b"/other"):
+            await served.fetch(target)
+        assert served.cache.store.entries == 3
+        await reload(served, "", other, cache="no")
+        assert served.cache.store.entries == 1
+        assert (await served.fetch()).field(b"age") is None
+        await reload(served, "", other)
+        assert [(await served.fetch(target)).field(b"age") for target in (b"/", b"/2", b"/other")] == [None, None, b"0"]
+
+
 async def reload(served: Site, lines: str, route: str = "", cache: str = "yes") -> None:
     """Take over other lines in [cache] and in [http]."""
     assert served.proxy is not None

@@ -173,6 +173,13 @@ class Cache:
                 if self._told is not None:
                     self._told.append(key)
 
+    def keep_only(self, route_names: set[str]) -> None:
+        """No other routes use the cache any more: let what they keep in memory go, as nobody sees it change."""
+        for name in self.route_names - route_names:
+            self.route_names.discard(name)
+            if self.memory is not None:
+                self.memory.drop_route(name)
+
     def take_changes(self) -> list[bytes]:
         """The keys of what has changed since this was last asked, for other processes that keep answers too."""
         told, self._told = self._told or (), deque(maxlen=MOST_TOLD)

@@ -32,6 +32,11 @@ def key_of(route: str, scheme: bytes, authority: bytes, target: bytes) -> bytes:
     return b"%b %b://%b%b" % (route.encode(), scheme, authority.lower(), target)
 
 
+def route_prefix(route: str) -> bytes:
+    """What all keys of a route begin with."""
+    return route.encode() + b" "
+
+
 def varies_by(fields: bytes) -> tuple[bytes, ...] | None:
     """The lower-case names that Vary holds, sorted; None for what no other request is known to fit."""
     values = field_values(fields, b"vary")

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from wsproxy.cache.asked import Asked
 from wsproxy.cache.eviction import BoundedMap
+from wsproxy.cache.selecting import route_prefix
 from wsproxy.cache.stored import StoredAnswer
 
 POINTER_BYTES: Final = 512
@@ -156,6 +157,11 @@ class MemoryStore:
         self._map.clear()
         self._by_tag.clear()
         return found
+
+    def drop_route(self, name: str) -> int:
+        """Let all answers of a route go; how many they were."""
+        prefix = route_prefix(name)
+        return sum(self._take_all(key) for key in [key for key in self._map if key.startswith(prefix)])
 
     async def run(self) -> None:
         """Nothing."""
