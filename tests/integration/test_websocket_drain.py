@@ -9,6 +9,7 @@ from typing import cast
 
 import anyio
 
+from tests.descriptors import needs_descriptors
 from tests.integration.harness import Proxy, RawServer, eventually, fetch, http_route, in_loop, ok, proxy
 from tests.integration.websocket_pair import frames_until_end, relayed, relays_of
 from tests.integration.websocket_wire import (
@@ -23,7 +24,6 @@ from tests.integration.websocket_wire import (
     open_websocket,
     receive_frame,
 )
-from wsproxy.net.descriptors import raise_descriptor_limit
 
 SESSIONS = 2000
 RATE = 400
@@ -71,7 +71,7 @@ class Client(asyncio.Protocol):
 
 @in_loop
 async def test_two_thousand_sessions_leave_in_a_flat_line() -> None:
-    raise_descriptor_limit()  # both ends and both legs: 8,000 descriptors in this process
+    needs_descriptors(4 * SESSIONS + 500)  # both ends and both legs are in this process
     loop = asyncio.get_running_loop()
     told: list[float] = []
     server = await loop.create_server(Upstream, "127.0.0.1", 0, backlog=4096)

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from anyio import EndOfStream
 
+from tests.descriptors import needs_descriptors
 from tests.fakes import run, settle, until
 from wsproxy.net import listen as listen_module
 from wsproxy.net.descriptors import raise_descriptor_limit
@@ -97,8 +98,7 @@ def test_each_connection_is_served(uvloop: bool) -> None:
 @Both
 def test_two_thousand_at_once_are_all_served(uvloop: bool) -> None:
     count = 2000
-    if raise_descriptor_limit() < 2 * count + 200:
-        pytest.skip("raise the hard limit of open files (ulimit -Hn) to 4200")
+    needs_descriptors(2 * count + 200)
 
     async def main() -> None:
         async with listening() as listener:

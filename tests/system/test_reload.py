@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+from tests.descriptors import needs_descriptors
 from tests.integration.harness import RawServer, Wire, connect, eventually, fetch, get, http_route, in_loop, ok
 from tests.integration.websocket_wire import closing, echo, frame, open_websocket, receive_frame
 from tests.system.harness import Spawned, spawned
@@ -35,6 +36,7 @@ def websocket_route(port: int, lines: str = "") -> str:
 
 @in_loop
 async def test_a_thousand_websockets_and_steady_requests_notice_none_of_fifty_reloads(tmp_path: Path) -> None:
+    needs_descriptors(2 * SOCKETS + 500)
     async with RawServer(ok()) as http, RawServer(echo) as sockets, RawServer(ok(b"other")) as other:
         steady = http_route(http.port) + websocket_route(sockets.port)
         statuses: Counter[int] = Counter()

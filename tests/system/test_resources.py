@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.descriptors import needs_descriptors
 from tests.integration.harness import RawServer, Wire, connect, eventually, fetch, get, http_route, in_loop, ok
 from tests.system.harness import Spawned, spawned
 
@@ -109,7 +110,8 @@ async def statuses(running: Spawned, clients: int) -> Counter[int]:
 
 @in_loop
 async def test_two_thousand_connections_at_once_are_all_served(tmp_path: Path) -> None:
-    lines = "max_workers = 20\nbuffer_size = 100\nqueue_timeout = 20s"
+    needs_descriptors(2_500)
+    lines = "max_workers = 20\nbuffer_size = 100\nqueue_timeout = 60s"
     async with RawServer(ok()) as server, spawned(tmp_path, http_route(server.port, lines=lines)) as running:
         assert await statuses(running, 2000) == {200: 2000}
         assert server.most <= 20

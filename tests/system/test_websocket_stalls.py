@@ -11,10 +11,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from tests.descriptors import needs_descriptors
 from tests.integration.harness import eventually, http_route, in_loop
 from tests.integration.websocket_wire import BINARY, acceptance, frame, handshake
 from tests.system.harness import spawned
-from wsproxy.net.descriptors import raise_descriptor_limit
 
 SESSIONS = 1000
 MESSAGE_BYTES = 16 * 1024
@@ -113,7 +113,7 @@ class DeafClient(Deaf):
 async def test_a_thousand_stalled_sessions_hold_what_they_held(
     server: type[Flood | Deaf], client: type[Flood | Deaf], flood: type[Flood], tmp_path: Path
 ) -> None:
-    raise_descriptor_limit()
+    needs_descriptors(2 * SESSIONS + 500)
     made: list[asyncio.Transport] = []
     flood.sent = 0
     loop = asyncio.get_running_loop()

@@ -25,10 +25,11 @@ SIZE_LIMIT: Final = 2**63
 """A size from here on overflows the signed 64-bit integer that most servers count in."""
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
+_QUOTED: Final = rb'"(?>(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*)"'
+# Atomic groups, because Python before 3.11.5 repeats a group possessively (*+) as if its half were enough.
 _size_line: Final = re.compile(
     rb"([0-9A-Fa-f]{1,16})"
-    rb"(?:[ \t]*+;[ \t]*+" + _TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*+\r\n"
+    rb"(?>(?:[ \t]*+;[ \t]*+" + _TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*)\r\n"
 ).match
 _unfinished_size_line: Final = re.compile(rb"[0-9A-Fa-f]{1,16}[\t ]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?").fullmatch
 _trailer_line: Final = re.compile(

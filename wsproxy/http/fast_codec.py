@@ -13,11 +13,12 @@ from typing import Final
 from wsproxy.http.h11_codec import keep_alive_timeout
 from wsproxy.http.messages import CHUNKED, UNTIL_CLOSE, HeadLimits, RequestHead, ResponseHead
 
-# Possessive repeats (++, *+) keep the match linear on hostile input. Requests leave names with an underscore to the
-# judge, who drops them.
+# Possessive repeats (++, *+) and atomic groups (?>…) keep the match linear on hostile input; a group is not repeated
+# possessively, which Python before 3.11.5 does wrongly. Requests leave names with an underscore to the judge, who drops
+# them.
 _VALUE: Final = rb": [\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*+(?<![\t ])\r\n"
-_REQUEST_FIELDS: Final = rb"(?:[!#$%&'*+\-.^`|~0-9A-Za-z]++" + _VALUE + rb")*+"
-_RESPONSE_FIELDS: Final = rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++" + _VALUE + rb")*+"
+_REQUEST_FIELDS: Final = rb"(?>(?:[!#$%&'*+\-.^`|~0-9A-Za-z]++" + _VALUE + rb")*)"
+_RESPONSE_FIELDS: Final = rb"(?>(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++" + _VALUE + rb")*)"
 _request: Final = re.compile(
     rb"((?!CONNECT )[A-Z]++) (/[\x21\x22\x24-\x7e]*+) HTTP/1\.1\r\n" + _REQUEST_FIELDS + rb"\r\n"
 ).fullmatch
