@@ -366,3 +366,55 @@ async def test_an_address_in_use_starts_nothing(processes_: int, tmp_path: Path)
         code, _, err = await run_to_end(str(path))
         assert code == 2
         assert f"{path}:3" in err
+
+
+@in_loop
+async def test_one_that_was_stopped_does_not_outlive_the_parent_either(tmp_path: Path) -> None:
+    async with RawServer(ok()) as server, processes(tmp_path, http_route(server.port)) as running:
+        children = running.children
+        os.kill(children[0], signal.SIGSTOP)
+        running.running.signal(signal.SIGKILL)
+        await eventually(lambda: not any(os.path.exists(f"/proc/{child}") for child in children))
+
+
+@in_loop
+async def test_one_that_dies_in_a_reload_does_not_hold_it_up(tmp_path: Path) -> None:
+    async with RawServer(ok()) as server, processes(tmp_path, http_route(server.port)) as running:
+        path = tmp_path / "proxy.ini"
+        path.write_text(path.read_text().replace("[http]", "[http]\nretries = 3"))
+        dying, other = running.children
+        os.kill(dying, signal.SIGSTOP)
+        async with anyio.create_task_group() as tasks:
+            answers: list[httpx.Response] = []
+
+            async def reload() -> None:
+                answers.append(await running.tell("/reload"))
+
+            tasks.start_soon(reload)
+            await _has_heard(other)
+            os.kill(dying, signal.SIGKILL)
+        assert answers[0].json()["problems"] == []
+        await running.all_serve()
+        assert (await running.ask("/config")).json()["routes"][0]["retries"] == 3
+
+
+async def _has_heard(child: int) -> None:
+    """It has had something to do: the message that all of them got."""
+
+    def switches() -> int:
+        status = Path(f"/proc/{child}/status").read_text()
+        return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+    before = switches()
+    await eventually(lambda: switches() > before + 3)
+
+
+@in_loop
+async def test_what_one_process_did_not_do_is_said(tmp_path: Path) -> None:
+    async with RawServer(ok()) as server, processes(tmp_path, http_route(server.port, section="websocket")) as running:
+        stopped, _ = running.children
+        os.kill(stopped, signal.SIGSTOP)
+        answer = await running.admin.post("/sessions/drain", json={}, timeout=30)
+        os.kill(stopped, signal.SIGCONT)
+        assert (answer.status_code, answer.json()) == (503, {"error": "1 of 2 processes did not answer: [1]"})
+        assert (await running.tell("/sessions/drain", {})).json() == {"draining": 0}

@@ -32,6 +32,12 @@ class ConflictError(ControlError):
     status = 409
 
 
+class UnansweredError(ControlError):
+    """A process of the proxy did not answer: what was asked for may have been done in others."""
+
+    status = 503
+
+
 class AbsentError(ConflictError):
     """This proxy runs without what was asked for (a cache, scaling)."""
 

@@ -277,7 +277,7 @@ ENDPOINTS: Final = (
         "/sessions/close",
         "close_session",
         "Close a WebSocket, with 1008 unless another code is asked for",
-        {200: full({"closed": {"type": "string"}}), 400: ERROR, 404: ERROR},
+        {200: full({"closed": {"type": "string"}}), 400: ERROR, 404: ERROR, 503: ERROR},
         obj(
             {
                 "id": _TEXT,
@@ -292,7 +292,7 @@ ENDPOINTS: Final = (
         "/sessions/drain",
         "drain_sessions",
         "Close WebSockets with 1012 at their route's pace: all that fit each name given",
-        {200: full({"draining": _COUNT}), 400: ERROR},
+        {200: full({"draining": _COUNT}), 400: ERROR, 503: ERROR},
         obj(_SELECTION),
     ),
     Endpoint(
@@ -300,7 +300,7 @@ ENDPOINTS: Final = (
         "/websockets/{id}/tap",
         "tap_session",
         "Note the last 100 frames of a WebSocket for a while (10m at most), where its route has inspect = yes",
-        {200: TAPPED, 404: ERROR, 409: ERROR},
+        {200: TAPPED, 404: ERROR, 409: ERROR, 503: ERROR},
         query={"for": {"type": "string", "pattern": "^[1-9][0-9]{0,4}(ms|s|m)?$", "maxLength": 8}},
     ),
     Endpoint(
@@ -308,14 +308,14 @@ ENDPOINTS: Final = (
         "/websockets/{id}/tap",
         "tapped_session",
         "What a tap has noted, until ten minutes after its end",
-        {200: TAPPED, 404: ERROR},
+        {200: TAPPED, 404: ERROR, 503: ERROR},
     ),
     Endpoint(
         "POST",
         "/cache/purge",
         "purge_cache",
         "Forget the answers of a URL and those with a tag (Cache-Tag, Surrogate-Key); without either all that are kept",
-        {200: full({"purged": _COUNT}), 400: ERROR, 409: ERROR},
+        {200: full({"purged": _COUNT}), 400: ERROR, 409: ERROR, 503: ERROR},
         obj({"url": _URL, "tag": _TEXT}),
     ),
     Endpoint("GET", "/switches", "switches", "What is switched on; null: there is no such thing", {200: _SWITCHES}),

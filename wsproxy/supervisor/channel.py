@@ -43,6 +43,10 @@ class ChannelError(Exception):
     """The other side is gone, or did not answer in time; str() says which."""
 
 
+class GoneError(ChannelError):
+    """The other side is gone: its process has ended, or does so now."""
+
+
 class RefusedError(Exception):
     """The other side has answered that it cannot or will not; str() has its reasons, a line each."""
 
@@ -110,7 +114,7 @@ class Channel:
                 await self._wait(self._loop.add_writer, self._loop.remove_writer)
                 continue
             except OSError as error:
-                raise ChannelError(f"it is gone ({error.strerror or error})") from None
+                raise GoneError(f"it is gone ({error.strerror or error})") from None
             descriptors = []
             view = view[sent:]
 
@@ -136,14 +140,14 @@ class Channel:
                 await self._wait(self._loop.add_reader, self._loop.remove_reader)
                 continue
             except OSError as error:
-                raise ChannelError(f"it is gone ({error.strerror or error})") from None
+                raise GoneError(f"it is gone ({error.strerror or error})") from None
             for descriptor in descriptors:
                 os.set_inheritable(descriptor, False)
             self._descriptors.extend(descriptors)
             if flags & socket.MSG_CTRUNC:
                 raise ChannelError("sockets were lost on the way (ulimit -n)")
             if not data:
-                raise ChannelError("it is gone")
+                raise GoneError("it is gone")
             self._received += data
 
     async def _wait(

@@ -26,7 +26,7 @@ from wsproxy.reload import Reload, ReloadError
 from wsproxy.running import RunningGroup
 from wsproxy.scaler import BackendLoad
 from wsproxy.signals import Stop
-from wsproxy.supervisor.channel import ChannelError, RefusedError
+from wsproxy.supervisor.channel import ChannelError, GoneError, RefusedError
 from wsproxy.supervisor.children import Answers, Children
 from wsproxy.supervisor.following import GroupState, states_of
 from wsproxy.supervisor.many import ManyControl
@@ -238,7 +238,7 @@ class ControlPlane(Application):
         for child, answer in answers.items():
             if isinstance(answer, RefusedError):
                 problems |= dict.fromkeys(str(answer).splitlines())
-            elif isinstance(answer, ChannelError) and child in self.children.alive.values():
+            elif isinstance(answer, ChannelError) and not isinstance(answer, GoneError):
                 problems[f"process {child.number}: {answer}"] = None
         return list(problems)
 

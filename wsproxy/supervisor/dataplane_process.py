@@ -7,6 +7,7 @@ long as the other end is there: a parent that is gone, even by SIGKILL, leaves n
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
 import select
@@ -15,6 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -25,6 +27,7 @@ from wsproxy.admin.control import Control, ControlError, Selection
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.share import Share, share_config
 from wsproxy.frontend.own_answers import ErrorPageError
+from wsproxy.managed.guard import PR_SET_PDEATHSIG
 from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
 from wsproxy.net.descriptors import raise_descriptor_limit
 from wsproxy.net.loop import has_uvloop
@@ -261,6 +264,12 @@ def _outlive_no_parent(descriptor: int) -> None:
     os._exit(1)
 
 
+def _go_on_without_parent() -> None:
+    """Have the kernel wake a process that was stopped, or it would keep the listeners for ever."""
+    with suppress(OSError, AttributeError):  # not on every system
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
+
+
 def main(arguments: list[str]) -> int:
     """Run a data plane process; the arguments name the descriptors of its channel and of the accept turns."""
     descriptor, turns = map(int, arguments)
@@ -268,6 +277,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)  # a terminal or a service manager may tell every process: the parent acts
     os.set_inheritable(descriptor, False)
     os.set_inheritable(turns, False)
+    _go_on_without_parent()
     threading.Thread(target=_outlive_no_parent, args=(descriptor,), name="parent", daemon=True).start()
     raise_descriptor_limit()
     keep_buffers_mapped()

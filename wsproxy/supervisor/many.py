@@ -18,12 +18,13 @@ from wsproxy.admin.control import (
     ReloadReport,
     Selection,
     Switches,
+    UnansweredError,
     UnknownError,
 )
 from wsproxy.observe.merging import merged
 from wsproxy.observe.snapshot import BackendFigures, BackendState, GroupFigures, SessionFigures, Snapshot
 from wsproxy.observe.tapped import Tapped
-from wsproxy.supervisor.channel import Body, ChannelError, RefusedError
+from wsproxy.supervisor.channel import Body, ChannelError, GoneError, RefusedError
 from wsproxy.supervisor.child import Child
 from wsproxy.supervisor.children import Children
 from wsproxy.supervisor.plain import plain, shaped
@@ -177,11 +178,12 @@ class ManyControl:
         return await self._one.reload(dry_run)
 
     async def _count(self, kind: str, body: Body) -> int:
-        """The sum of what all processes say. Raises ControlError when none did, or one cannot."""
+        """The sum of what all processes say. Raises ControlError when one cannot, or does not answer."""
         answers = await self._children.ask_all(kind, lambda _: body)
         said = [_said(answer) for answer in answers.values() if isinstance(answer, dict)]
-        if len(said) < len(answers):
-            raise ControlError(f"{len(answers) - len(said)} of {len(answers)} processes did not answer")
+        missing = [child.number for child, answer in answers.items() if _is_missing(answer)]
+        if missing:
+            raise UnansweredError(f"{len(missing)} of {len(answers)} processes did not answer: {missing}")
         return sum(each["count"] for each in said)
 
 
@@ -189,7 +191,12 @@ async def _ask(child: Child, kind: str, body: Body) -> Body:
     try:
         return _said(await child.channel.ask(kind, body))
     except (ChannelError, RefusedError) as error:
-        raise ControlError(f"process {child.number}: {error}") from None
+        raise UnansweredError(f"process {child.number}: {error}") from None
+
+
+def _is_missing(answer: Body | ChannelError | RefusedError) -> bool:
+    """Whether a process has not answered and is there still: with one that has ended, all that it had is gone."""
+    return not isinstance(answer, dict | GoneError)
 
 
 def _said(answer: Body) -> Body:
