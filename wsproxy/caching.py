@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import anyio
 
 from wsproxy.cache.cache import Cache
+from wsproxy.cache.redis_store import RedisStore
 from wsproxy.cache.route_cache import CacheRules, RouteCache
 from wsproxy.cache.store import MemoryStore, Store
 from wsproxy.cache.totals import CacheTotals
 from wsproxy.config.cache_settings import CacheSettings
 from wsproxy.frontend.forward import forward
 from wsproxy.frontend.route import Route
+from wsproxy.net.redis_link import RedisLink
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -32,6 +34,7 @@ class Caching:
         self._settings = settings
         self.cache: Cache | None = None
         self._totals = CacheTotals()
+        self._link: RedisLink | None = None
         self._tasks: TaskGroup | None = None
         self._life = anyio.CancelScope()
         self._has_siblings = False
@@ -57,6 +60,11 @@ class Caching:
     def is_kept_here(self) -> bool:
         """Whether answers are kept in this process, where no other sees them."""
         return self.cache is not None and self.cache.memory is not None
+
+    @property
+    def links(self) -> list[RedisLink]:
+        """The way to the Redis server that answers are kept in, if they are."""
+        return [] if self._link is None or self.cache is None else [self._link]
 
     async def run(self) -> None:
         """Do what the cache does besides answering, until cancelled."""
@@ -94,7 +102,7 @@ class Caching:
 
     def _begin(self) -> Cache:
         self._life = anyio.CancelScope()
-        self.cache = cache = Cache(self._settings, make_store(self._settings))
+        self.cache = cache = Cache(self._settings, self._make_store())
         cache.totals = self._totals
         if self._has_siblings:
             cache.take_changes()
@@ -102,15 +110,15 @@ class Caching:
             self._tasks.start_soon(self._live, cache)
         return cache
 
+    def _make_store(self) -> Store:
+        settings = self._settings
+        if settings.store != "redis" or settings.redis_url is None:
+            self._link = None
+            return MemoryStore(settings.max_size_bytes)
+        store = RedisStore(settings.redis_url, settings.redis_timeout_s)
+        self._link = store.link
+        return store
+
     async def _live(self, cache: Cache) -> None:
         with self._life:
             await cache.run()
-
-
-def make_store(settings: CacheSettings) -> Store:
-    """The store that the settings name. Raises ValueError for a URL that the Redis client cannot use."""
-    if settings.store == "redis" and settings.redis_url is not None:
-        from wsproxy.cache.redis_store import RedisStore  # its library is an extra
-
-        return RedisStore(settings.redis_url, settings.redis_timeout_s)
-    return MemoryStore(settings.max_size_bytes)

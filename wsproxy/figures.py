@@ -43,6 +43,7 @@ from wsproxy.observe.snapshot import (
     Phase,
     PoolFigures,
     RateLimitFigures,
+    RedisFigures,
     ReloadFigures,
     RouteFigures,
     ServerFigures,
@@ -100,6 +101,11 @@ class Figures:
             overload=_overload(routes.guards.overload),
             tcp=tuple(_tcp(frontend, listeners.retired) for frontend in listeners.tcp_by_name.values()),
             cache=_cache(routes.caching.cache),
+            redis=tuple(
+                RedisFigures(link.used_for, link.server, not link.is_open, link.faults)
+                for user in (routes.guards, routes.remembering, routes.caching)
+                for link in user.links
+            ),
             processes=(process_figures(self.started_at, self.lag.longest_s, self._logbook.access_lost),),
         )
 

@@ -18,6 +18,7 @@ from wsproxy.frontend.route import Route
 from wsproxy.groups import Groups
 from wsproxy.limiting.gates import Gates
 from wsproxy.listeners import Listeners
+from wsproxy.net.redis_link import RedisLink
 
 
 class Guards:
@@ -44,6 +45,11 @@ class Guards:
         handshakes = None if route.relays is None else route.relays.totals.handshakes
         refusals = Refusals(route.settings.name, route.totals, handshakes)
         route.gate = None if limits is None and overload is None else Gate(limits, overload, refusals)
+
+    @property
+    def links(self) -> list[RedisLink]:
+        """The ways to Redis servers that limits count on."""
+        return self._gates.links
 
     def settle(self) -> None:
         """Every route is guarded: leave what none of them counts on any more."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from wsproxy.net.redis_link import RedisLink
 from wsproxy.net.services import ServicesByUrl
 from wsproxy.sharing.sessions import SharedSessions
 
@@ -24,6 +25,11 @@ class Remembering:
     def stores(self) -> list[SharedSessions]:
         """The servers that are needed now."""
         return self._stores.all
+
+    @property
+    def links(self) -> list[RedisLink]:
+        """The ways to them."""
+        return [store.link for store in self._stores.all]
 
     def bind(self, route: Route) -> None:
         """Have a route ask others for sessions that it does not know, and tell them of its own."""

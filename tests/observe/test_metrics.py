@@ -24,6 +24,7 @@ from wsproxy.observe.snapshot import (
     PoolFigures,
     ProcessFigures,
     RateLimitFigures,
+    RedisFigures,
     ReloadFigures,
     RouteFigures,
     Snapshot,
@@ -91,6 +92,7 @@ SNAPSHOT = Snapshot(
     ),
     reloads=ReloadFigures(2, 1, 10, 3),
     overload=OverloadFigures(1 << 20, 6, {"bytes": 5}, 4),
+    redis=(RedisFigures("sticky_redis", "redis://a:6379/0", True, 7),),
     processes=(ProcessFigures(17, 900.0, 1.5, 1 << 20, 12, 1024, 0.003, 8),),
 )
 
@@ -176,6 +178,12 @@ def test_limits() -> None:
     assert value("overload_buffered_bytes") == 1 << 20
     assert value("overload_handshakes") == 6
     assert value("overload_closed_websockets_total") == 4
+
+
+def test_redis() -> None:
+    where = {"use": "sticky_redis", "server": "redis://a:6379/0"}
+    assert value("redis_unreachable", **where) == 1
+    assert value("redis_faults_total", **where) == 7
 
 
 def test_both_formats_say_the_same_and_every_name_is_ours() -> None:

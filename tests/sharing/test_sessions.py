@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.harness import RawServer, Wire, connect, eventually, get, http_route, in_loop, logged, ok, proxy
 from tests.limiting.redis_server import RedisServer, hasten, redis_server
+from wsproxy.observe.snapshot import RedisFigures
 from wsproxy.sharing import sessions as module
 from wsproxy.sharing.sessions import SharedSessions
 
@@ -69,9 +70,12 @@ async def test_a_redis_that_is_gone_costs_no_request_and_is_found_again(monkeypa
                     assert await ask(running.port, b"/?sid=other") == b"a"
                 (store,) = running.application.routes.remembering.stores
                 assert store.faults == 1  # it is not asked again and again
+                figures = running.application.figures.snapshot
+                assert figures().redis == (RedisFigures("sticky_redis", redis.url, True, 1),)
                 await redis.start()
                 await eventually(lambda: any("answers again" in line for line in log.of("INFO")))
                 assert await ask(running.port, b"/") == b'0{"sid":"of-a"}'
+                assert figures().redis == (RedisFigures("sticky_redis", redis.url, False, 1),)
         assert len([line for line in log.of("WARNING") if "sticky_redis" in line]) == 1
 
 

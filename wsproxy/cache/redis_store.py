@@ -66,11 +66,11 @@ class _Written:
 
 
 class RedisStore:
-    """Answers by key in one Redis."""
+    """Answers by key in one Redis, to which `link` leads."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
         without_it = "answers come from the servers"
-        self._link = RedisLink(RedisLinkSettings(url, "[cache]", without_it, timeout_s, CONNECTIONS))
+        self.link = RedisLink(RedisLinkSettings(url, "[cache]", without_it, timeout_s, CONNECTIONS))
         self._losses = 0
         self._batch: Batch | None = None
         self._known: BoundedMap[tuple[bytes, StoredAnswer | Pointer]] = BoundedMap(KNOWN_BYTES)
@@ -85,7 +85,7 @@ class RedisStore:
     @property
     def faults(self) -> int:
         """Questions that were not answered in time, or not well; answers that were damaged, or could not be kept."""
-        return self._link.faults + self._losses
+        return self.link.faults + self._losses
 
     async def find(self, key: bytes, asked: Asked) -> StoredAnswer | None:
         """The answer that fits the request, be it stale."""
@@ -130,12 +130,12 @@ class RedisStore:
     async def run(self) -> None:
         """Write what is to be written until cancelled."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._link.run)
+            tasks.start_soon(self.link.run)
             while True:
                 while self._unwritten:
                     size, key, write = self._unwritten.popleft()
                     with suppress(RedisFaultError):
-                        await self._link.ask(write)
+                        await self.link.ask(write)
                     self._unwritten_bytes -= size
                     self._written(key)
                 self._wake.clear()
@@ -145,7 +145,7 @@ class RedisStore:
 
     async def _patiently(self, work: Callable[[Redis], Awaitable[int]]) -> int:
         try:
-            return await self._link.insist(work, PATIENCE_S)
+            return await self.link.insist(work, PATIENCE_S)
         except RedisFaultError as error:
             raise StoreFaultError(str(error)) from None
 
@@ -176,10 +176,10 @@ class RedisStore:
 
     async def _get_many(self, names: list[bytes]) -> list[StoredAnswer | Pointer | None]:
         """The values of keys, None for what Redis has not, or does not tell."""
-        if not self._link.is_open:
+        if not self.link.is_open:
             return [None] * len(names)
         try:
-            found = zip(names, await self._link.ask(lambda redis: redis.mget(names)), strict=True)
+            found = zip(names, await self.link.ask(lambda redis: redis.mget(names)), strict=True)
         except RedisFaultError:
             return [None] * len(names)
         return [self._unpacked(name, data) for name, data in found]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from wsproxy.limiting.gate import RouteGate
 from wsproxy.limiting.shared import SharedBuckets
+from wsproxy.net.redis_link import RedisLink
 from wsproxy.net.services import ServicesByUrl
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ class Gates:
 
     def __init__(self) -> None:
         self._stores = ServicesByUrl(SharedBuckets)
+
+    @property
+    def links(self) -> list[RedisLink]:
+        """The ways to Redis servers that limits count on."""
+        return [store.link for store in self._stores.all]
 
     def gate(self, settings: RouteSettings, old: RouteGate | None = None) -> RouteGate | None:
         """The gate of a route, which is the `old` one with other limits; None where nothing is limited."""

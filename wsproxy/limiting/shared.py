@@ -60,10 +60,10 @@ class _Question:
 
 
 class SharedBuckets:
-    """The buckets on one Redis server."""
+    """The buckets on one Redis server, to which `link` leads."""
 
     def __init__(self, url: str) -> None:
-        self._link = RedisLink(RedisLinkSettings(url, "rate_limit_store", "requests pass uncounted"))
+        self.link = RedisLink(RedisLinkSettings(url, "rate_limit_store", "requests pass uncounted"))
         self._waiting: list[_Question] = []
         self._wake = asyncio.Event()
         self._has_ended = False
@@ -72,12 +72,12 @@ class SharedBuckets:
     @property
     def faults(self) -> int:
         """How often Redis did not answer."""
-        return self._link.faults
+        return self.link.faults
 
     @property
     def is_open(self) -> bool:
         """Whether it is worth asking: not after a fault, until Redis is back, nor while too many wait."""
-        return self._link.is_open and not self._has_ended and len(self._waiting) < MOST_WAITING
+        return self.link.is_open and not self._has_ended and len(self._waiting) < MOST_WAITING
 
     def take(self, keys: list[bytes], limits: list[tuple[float, float]]) -> Awaitable[list[float] | None]:
         """Take a token from each bucket, or from none: see `gate.SharedCounts`."""
@@ -94,7 +94,7 @@ class SharedBuckets:
         """Ask Redis until cancelled."""
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._link.run)
+                tasks.start_soon(self.link.run)
                 while True:
                     await self._wake.wait()
                     batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
@@ -108,7 +108,7 @@ class SharedBuckets:
     async def _ask(self, batch: list[_Question]) -> list[list[float] | None]:
         """What Redis says to each; nothing, and all that wait pass, where it does not answer."""
         try:
-            results = await self._link.ask(lambda client: self._run_script(client, batch))
+            results = await self.link.ask(lambda client: self._run_script(client, batch))
         except RedisFaultError:
             self._let_all_pass()
             return [None] * len(batch)

@@ -60,12 +60,17 @@ class RedisLinkSettings:
 
 
 class RedisLink:
-    """Asks one server. faults: questions that it did not answer in time, or not well."""
+    """Asks one server.
+
+    server: its URL without secrets. faults: questions that it did not answer in time, or not well.
+    """
 
     def __init__(self, settings: RedisLinkSettings, rng: Callable[[], float] = random.random) -> None:
         self._settings = settings
         self._rng = rng
-        self._name = f"the Redis of {settings.used_for} ({shown_url(settings.url)})"
+        self.used_for = settings.used_for
+        self.server = shown_url(settings.url)
+        self._name = f"the Redis of {self.used_for} ({self.server})"
         self._outage = OutageState()
         self._failed = asyncio.Event()
         self._client: Redis | None = None

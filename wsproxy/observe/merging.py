@@ -36,7 +36,7 @@ TROUBLE: Final = ("up", "half-open", "ejected", "open", "down", "disabled", "dra
 OF_THE_FIRST: Final = frozenset({"weight", "code"})
 """Numbers that say the same in every process."""
 
-_IDENTITY: Final = (("group", "name"), ("backend", "code"), ("name",))
+_IDENTITY: Final = (("group", "name"), ("backend", "code"), ("use", "server"), ("name",))
 """The fields that tell the items of a list apart, whichever of these it has first."""
 
 

@@ -81,6 +81,8 @@ class SnapshotCollector(Collector):
         yield from _found(snapshot.groups)
         yield from _reloads(snapshot)
         yield from _cache(snapshot.cache)
+        redis = [((each.use, each.server), each) for each in snapshot.redis]
+        yield from _rows("wsproxy_redis_", ("use", "server"), _REDIS, redis)
 
 
 def _gauge(name: str, text: str, labels: Labels, values: Values) -> Metric:
@@ -197,6 +199,11 @@ _CACHE: Final[tuple[Row, ...]] = (
     ("counter", "purged", "purged", "Answers let go at an operator's word."),
     ("counter", "background_fetches", "background", "Fetches that nobody waited for."),
     ("counter", "store_faults", "faults", "What Redis did not do, or not in time."),
+)
+
+_REDIS: Final[tuple[Row, ...]] = (
+    ("gauge", "unreachable", "unreachable", "1 while it is left alone, as it does not answer."),
+    ("counter", "faults", "faults", "Questions that it did not answer, or not in time."),
 )
 
 _CARRIED: Final[tuple[Row, ...]] = (

@@ -313,6 +313,19 @@ class ProcessFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisFigures:
+    """One Redis server, for one of its uses. use: the key or section that names it. server: its URL without secrets.
+
+    unreachable: it is left alone, as it does not answer. faults: questions that it did not answer.
+    """
+
+    use: str
+    server: str
+    unreachable: bool = False
+    faults: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything but the single WebSockets. at: Unix time. overload: None where there is no budget.
 
@@ -330,6 +343,7 @@ class Snapshot:
     cache: CacheFigures | None = None
     processes: tuple[ProcessFigures, ...] = ()
     tcp: tuple[TcpFigures, ...] = ()
+    redis: tuple[RedisFigures, ...] = ()
     process_deaths: int = 0
     trouble: str = ""
 

@@ -29,45 +29,45 @@ CONNECTIONS: Final = 16
 
 
 class SharedSessions:
-    """The sessions on one Redis server."""
+    """The sessions on one Redis server, to which `link` leads."""
 
     def __init__(self, url: str) -> None:
         without_it = "sessions that other instances know are unknown"
-        self._link = RedisLink(RedisLinkSettings(url, "sticky_redis", without_it, connections=CONNECTIONS))
+        self.link = RedisLink(RedisLinkSettings(url, "sticky_redis", without_it, connections=CONNECTIONS))
         self._waiting: list[tuple[bytes, str]] = []
         self._wake = asyncio.Event()
 
     @property
     def faults(self) -> int:
         """How often Redis did not answer."""
-        return self._link.faults
+        return self.link.faults
 
     async def backend_of(self, group: str, session: bytes) -> str:
         """The name of the server of `group` that named it, "" where nobody knows."""
-        if not self._link.is_open:
+        if not self.link.is_open:
             return ""
         try:
-            found = await self._link.ask(lambda client: client.getex(_key(group, session), ex=TTL_S))
+            found = await self.link.ask(lambda client: client.getex(_key(group, session), ex=TTL_S))
         except RedisFaultError:
             return ""
         return found.decode("utf-8", "replace") if isinstance(found, bytes) else ""
 
     def note(self, group: str, session: bytes, backend: str) -> None:
         """A server has named a session. Never waits."""
-        if self._link.is_open and len(self._waiting) < MOST_WAITING:
+        if self.link.is_open and len(self._waiting) < MOST_WAITING:
             self._waiting.append((_key(group, session), backend))
             self._wake.set()
 
     async def run(self) -> None:
         """Keep the connection and write down what is named, until cancelled."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._link.run)
+            tasks.start_soon(self.link.run)
             while True:
                 await self._wake.wait()
                 self._wake.clear()
                 batch, self._waiting = self._waiting, []
                 with suppress(RedisFaultError):
-                    await self._link.ask(partial(_write, batch))
+                    await self.link.ask(partial(_write, batch))
 
 
 async def _write(batch: list[tuple[bytes, str]], client: Redis) -> None:
