@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from wsproxy.config.build import load
-from wsproxy.config.model import Config
+from wsproxy.config.model import Address, Config, ServerSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = re.compile(r"(?m)^# ([a-z]\w* = .*)$")
@@ -44,7 +45,16 @@ def test_a_key_that_the_shipped_file_comments_out_stands_there_with_its_default(
     changed = text
     for key in defaults:
         changed = changed.replace(f"# {key}", key)
-    assert read(changed) == read(text)
+    assert whoever_wrote_it(read(changed)) == whoever_wrote_it(read(text))
+
+
+def whoever_wrote_it(config: Config) -> Config:
+    """Without which keys of a pool stand in the file: a default that does is shared out among several processes."""
+    groups = [
+        replace(group, template=replace(group.template or ServerSettings("", Address()), pool_keys=frozenset()))
+        for group in config.groups
+    ]
+    return replace(config, groups=tuple(groups))
 
 
 def test_every_example_of_the_shipped_file_is_one() -> None:
