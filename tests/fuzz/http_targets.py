@@ -17,7 +17,7 @@ import httptools
 
 from wsproxy.http.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk
 from wsproxy.http.codec import encode_request, encode_response, read_request_head, read_response_head
-from wsproxy.http.fast_codec import parse_request, parse_response
+from wsproxy.http.fast_codec import known_request_lines, known_response_lines, parse_request, parse_response
 from wsproxy.http.h11_codec import judge_request, judge_response
 from wsproxy.http.headers import CLAIMS, HOP_BY_HOP
 from wsproxy.http.messages import (
@@ -35,6 +35,8 @@ from wsproxy.http.target import normal_path
 LIMITS: Final = HeadLimits(head_bytes=2048, fields=20, target_bytes=512)
 """Small, so that short inputs reach them."""
 RESPONSE_BYTES: Final = 2048
+REQUEST_LINES, RESPONSE_LINES = known_request_lines(), known_response_lines()
+"""Kept from one input to the next: what they remember changes nothing."""
 METHODS: Final = (b"GET", b"HEAD", b"POST", b"OPTIONS")
 _spaced_extension: Final = re.compile(rb"[0-9A-Fa-f]+[^\r]*[ \t]").search
 KNOWN_METHODS: Final = frozenset(METHODS)
@@ -56,7 +58,7 @@ def fuzz_request(data: bytes) -> None:
         return
     head, size = found
     assert 0 < size <= len(data)
-    fast = parse_request(data[:size].lstrip(b"\r\n"), LIMITS)
+    fast = parse_request(data[:size].lstrip(b"\r\n"), LIMITS, REQUEST_LINES)
     assert fast is None or fast == judge_request(data[:size].lstrip(b"\r\n"), LIMITS)
     reader = RequestReader(LIMITS)
     assert reader.read(data) == reader.read(data) == found
@@ -171,7 +173,7 @@ def fuzz_response(data: bytes) -> None:
     if found is None:
         return
     head, size = found
-    fast = parse_response(raw[:size], method)
+    fast = parse_response(raw[:size], method, RESPONSE_LINES)
     assert fast is None or fast == judge_response(raw[:size], method)
     for chunked, close in ((False, False), (True, True)):
         written = encode_response(head, chunked, close, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsproxy.http.fast_codec import parse_request, parse_response
+from wsproxy.http.fast_codec import known_request_lines, known_response_lines, parse_request, parse_response
 from wsproxy.http.h11_codec import judge_request, judge_response
 from wsproxy.http.messages import CHUNKED, UNTIL_CLOSE, HeadLimits
 
@@ -37,17 +37,21 @@ USUAL_REQUESTS = [
         b"GET / HTTP/1.1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nHost: a\r\nTE: x\r\n"
         b"Proxy-Authorization: x\r\nproxy-authenticate: x\r\n\r\n"
     ),
+    (
+        b"GET / HTTP/1.1\r\nuser-agent: x\r\nUser-Agent: y\r\nTraceparent: 1\r\nReferer: b\r\nreferer: c\r\n"
+        b"Host: a\r\ntraceparent: 2\r\n\r\n"
+    ),
     b"GET / HTTP/1.1\r\nHost: a\r\nClose: x\r\nTest: 1\r\nXfoo: 1\r\nConnection: close\r\n\r\n",
 ]
 
 
 @pytest.mark.parametrize("raw", USUAL_REQUESTS)
 def test_usual_requests_need_no_judge(raw: bytes) -> None:
-    assert parse_request(raw, LIMITS) == judge_request(raw, LIMITS)
+    assert parse_request(raw, LIMITS, known_request_lines()) == judge_request(raw, LIMITS)
 
 
 def test_a_browser_head() -> None:
-    head = parse_request(BROWSER, LIMITS)
+    head = parse_request(BROWSER, LIMITS, known_request_lines())
     assert head is not None
     assert (head.method, head.target, head.authority) == (b"GET", b"/index.html?x=1", b"www.example.org:8080")
     assert head.fields.startswith(b"Host: www.example.org:8080\r\nsec-ch-ua: ")
@@ -100,29 +104,30 @@ DOUBTFUL_FIELDS = [
 
 @pytest.mark.parametrize("line", DOUBTFUL_REQUEST_LINES)
 def test_doubtful_request_lines(line: bytes) -> None:
-    assert parse_request(line + b"\r\nHost: a\r\n\r\n", LIMITS) is None
+    assert parse_request(line + b"\r\nHost: a\r\n\r\n", LIMITS, known_request_lines()) is None
 
 
 @pytest.mark.parametrize("field", DOUBTFUL_FIELDS)
 def test_doubtful_request_fields(field: bytes) -> None:
-    assert parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n\r\n", LIMITS) is None
+    assert parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n\r\n", LIMITS, known_request_lines()) is None
 
 
 @pytest.mark.parametrize("host", [b"", b"a,b", b"u@a", b"[::1]", b"a:", b"a:65536", b"a:b", b"a b"])
 def test_doubtful_hosts(host: bytes) -> None:
-    assert parse_request(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n", LIMITS) is None
+    assert parse_request(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n", LIMITS, known_request_lines()) is None
 
 
 def test_without_host() -> None:
-    assert parse_request(b"GET / HTTP/1.1\r\nX: 1\r\n\r\n", LIMITS) is None
+    assert parse_request(b"GET / HTTP/1.1\r\nX: 1\r\n\r\n", LIMITS, known_request_lines()) is None
 
 
 def test_over_a_limit() -> None:
     raw = b"GET /abc HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n"
-    assert parse_request(raw, HeadLimits(head_bytes=len(raw), fields=2, target_bytes=4)) is not None
-    assert parse_request(raw, HeadLimits(head_bytes=len(raw) - 1)) is None
-    assert parse_request(raw, HeadLimits(fields=1)) is None
-    assert parse_request(raw, HeadLimits(target_bytes=3)) is None
+    enough = HeadLimits(head_bytes=len(raw), fields=2, target_bytes=4)
+    assert parse_request(raw, enough, known_request_lines()) is not None
+    assert parse_request(raw, HeadLimits(head_bytes=len(raw) - 1), known_request_lines()) is None
+    assert parse_request(raw, HeadLimits(fields=1), known_request_lines()) is None
+    assert parse_request(raw, HeadLimits(target_bytes=3), known_request_lines()) is None
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
@@ -139,7 +144,7 @@ def test_over_a_limit() -> None:
     ],
 )
 def test_usual_responses_need_no_judge(raw: bytes, method: bytes) -> None:
-    assert parse_response(raw, method) == judge_response(raw, method)
+    assert parse_response(raw, method, known_response_lines()) == judge_response(raw, method)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +157,7 @@ def test_usual_responses_need_no_judge(raw: bytes, method: bytes) -> None:
     ],
 )
 def test_response_framing(raw: bytes, length: int, keep_alive: bool) -> None:
-    head = parse_response(raw, b"GET")
+    head = parse_response(raw, b"GET", known_response_lines())
     assert head is not None
     assert (head.length, head.keep_alive) == (length, keep_alive)
 
@@ -176,7 +181,12 @@ def test_response_framing(raw: bytes, length: int, keep_alive: bool) -> None:
         b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nKeep-Alive: timeout=2\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX:1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTrailer: X\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nHTTP/1.1 200 OK\r\n\r\n",
+        b"X: 1\r\nX: 1\r\n\r\n",
+        b"Date: 1\r\nX: 1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nX: 1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: 1\r\n",
     ],
 )
 def test_doubtful_responses(raw: bytes) -> None:
-    assert parse_response(raw, b"GET") is None
+    assert parse_response(raw, b"GET", known_response_lines()) is None

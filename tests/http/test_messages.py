@@ -57,3 +57,10 @@ def test_response_finds_its_date() -> None:
     assert ResponseHead(200, b"OK", 1, b"A: b\r\ndate: x\r\n", 0, True).has_date
     assert ResponseHead(200, b"OK", 1, b"Date: x\r\n", 0, True).has_date
     assert not ResponseHead(200, b"OK", 1, b"X-Date: x\r\n", 0, True).has_date
+
+
+def test_what_a_head_tells_of_its_sender_is_found_in_its_fields() -> None:
+    fields = b"Host: a\r\nuser-agent: x/1\r\nReferer: http://a/\r\nUser-Agent: y\r\nTraceparent: 00-1\r\n"
+    head = RequestHead(b"GET", b"/", 1, b"a", fields, 0, True)
+    assert head.told == (b"http://a/", b"x/1", b"00-1")
+    assert RequestHead(b"GET", b"/", 1, b"a", b"", 0, True).told == (b"", b"", b"")

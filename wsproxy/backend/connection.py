@@ -14,6 +14,7 @@ from anyio import BrokenResourceError, EndOfStream
 from wsproxy.exchange import Exchange
 from wsproxy.http.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk, encode_last_chunk
 from wsproxy.http.codec import encode_response, with_trailer
+from wsproxy.http.known_lines import KnownLines
 from wsproxy.http.messages import CHUNKED, UNTIL_CLOSE, MalformedBodyError, MalformedResponseError, ResponseHead
 from wsproxy.http.repeats import ResponseReader
 from wsproxy.net.deadlines import NEVER, Deadlines
@@ -44,6 +45,7 @@ class TruncatedError(Exception):
 class UpstreamConnection:
     """A connection to a backend, used for one exchange after another.
 
+    known: the lines of its server's heads.
     served: exchanges answered over it. rested_at: loop time when the last one ended. reuse_within_s: how long after
     that it may be used again.
     exchange: the one that holds it now. deadline: when the silence of whoever is waited for has lasted too long.
@@ -68,7 +70,9 @@ class UpstreamConnection:
         "unsent_bytes",
     )
 
-    def __init__(self, stream: Stream, deadlines: Deadlines, persistence: PersistenceState) -> None:
+    def __init__(
+        self, stream: Stream, deadlines: Deadlines, persistence: PersistenceState, known: KnownLines | None = None
+    ) -> None:
         self.stream = stream
         self.served = 0
         self.reusable = True
@@ -80,7 +84,7 @@ class UpstreamConnection:
         self.unsent_bytes = 0
         self._deadlines = deadlines
         self._persistence = persistence
-        self._heads = ResponseReader(MAX_HEAD_BYTES)
+        self._heads = ResponseReader(MAX_HEAD_BYTES, known)
         self._shown: ResponseHead | None = None
         self._shown_date = self._encoded = b""
         stream.on_hangup = self._hung_up

@@ -23,6 +23,7 @@ from wsproxy.config.model import Address, RouteSettings, ServerSettings
 from wsproxy.config.watch_settings import WatchSettings
 from wsproxy.errors import CLIENT_LEFT, QUEUE_TIMEOUT, STOPPING, UNREACHABLE
 from wsproxy.exchange import Exchange
+from wsproxy.http.fast_codec import known_response_lines
 from wsproxy.net.deadlines import NEVER, Deadlines
 from wsproxy.net.dial import Dialer, DialError, OutOfDescriptorsError
 from wsproxy.net.stream import Stream
@@ -73,6 +74,7 @@ class WorkerPool:
         self._closing = asyncio.Event()
         self.is_closing = False
         self._persistence = PersistenceState()
+        self._known_lines = known_response_lines()
         self._trial: UpstreamConnection | None = None
         self._warned_at = self._limit_said_at = -SAY_EVERY_S
         self._tasks: asyncio.TaskGroup | None = None
@@ -237,7 +239,7 @@ class WorkerPool:
         except DialError:
             self._judge_reach(route)
             raise
-        return UpstreamConnection(stream, self._deadlines, self._persistence)
+        return UpstreamConnection(stream, self._deadlines, self._persistence, self._known_lines)
 
     async def dial(self, timeout_s: float) -> Stream:
         """Open a connection that does not belong to the pool, but is counted with those that do. Raises DialError."""

@@ -18,6 +18,7 @@ from wsproxy.frontend.access import AccessRecorder
 from wsproxy.frontend.own_answers import OwnAnswers
 from wsproxy.frontend.route import Route
 from wsproxy.http.codec import with_fields, with_via
+from wsproxy.http.fast_codec import known_request_lines
 from wsproxy.http.messages import HeadLimits, MalformedRequestError, RequestHead
 from wsproxy.http.redirects import https_required
 from wsproxy.http.replies import strict_transport_security
@@ -53,6 +54,7 @@ class HttpService:
     stopping: no new work is taken. lingers: but for one last request of each connection.
     answers: what it answers by itself. via: its name in Via, or b"". edits: what is done to the head of every answer.
     refused: requests that no route got, by status. sessions: those that are served, until they have become relays.
+    known_lines: what its clients' heads have said before.
     ending: those of them whose client is only to read its last answer.
     """
 
@@ -66,6 +68,7 @@ class HttpService:
         self.stopping = False
         self.lingers = False
         self.refused: Counter[int] = Counter()
+        self.known_lines = known_request_lines()
         self.sessions: set[Session] = set()
         self.ending: set[Session] = set()
         self.use(settings)

@@ -81,7 +81,7 @@ class ClientSession:
         stream.on_hangup = self._hung_up
         stream.stall_timeout_s = service.settings.body_timeout_s
         deadlines = service.deadlines
-        read = RequestReader(service.limits).read
+        read = RequestReader(service.limits, service.known_lines).read
         keepalive_s, header_s = service.settings.keepalive_timeout_s, service.settings.header_timeout_s
         service.enter(self)
         known: RequestHead | None = None  # the last head, its route, and the table that led there

@@ -45,6 +45,27 @@ def remover(names: Iterable[bytes]) -> Callable[[bytes], bytes]:
 _date_line: Final = re.compile(rb"\n(?i:date): ").search
 
 
+Told = tuple[bytes, bytes, bytes]
+"""What a request tells of its sender, for logs: Referer, User-Agent, traceparent (W3C Trace Context); b"" for none."""
+
+
+def _told(fields: bytes) -> Told:
+    lowered = b"\n" + fields.lower()  # `find` in a lower-case copy takes a tenth of a search in any case
+    return (
+        _first_value(fields, lowered, b"\nreferer: "),
+        _first_value(fields, lowered, b"\nuser-agent: "),
+        _first_value(fields, lowered, b"\ntraceparent: "),
+    )
+
+
+def _first_value(fields: bytes, lowered: bytes, mark: bytes) -> bytes:
+    place = lowered.find(mark)
+    if place < 0:
+        return b""
+    start = place + len(mark) - 1  # in the fields themselves, before which stands no line end
+    return fields[start : fields.index(b"\r", start)]
+
+
 class RequestHead:
     """A request head that both sides read the same way.
 
@@ -60,6 +81,7 @@ class RequestHead:
     """
 
     __slots__ = (
+        "_told",
         "authority",
         "claims",
         "expect_continue",
@@ -88,6 +110,7 @@ class RequestHead:
         claims: dict[bytes, bytes] | None = None,
         trailer: bytes = b"",
         max_forwards: int | None = None,
+        told: Told | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -101,6 +124,14 @@ class RequestHead:
         self.claims = claims
         self.trailer = trailer
         self.max_forwards = max_forwards
+        self._told = told
+
+    @property
+    def told(self) -> Told:
+        """What it tells of its sender: looked for when somebody asks, where its reader has not said so."""
+        if self._told is None:
+            self._told = _told(self.fields)
+        return self._told
 
     def __copy__(self) -> RequestHead:
         """For `copy`, which takes five times as long without it (2.5 us)."""
@@ -117,11 +148,13 @@ class RequestHead:
             self.claims,
             self.trailer,
             self.max_forwards,
+            self._told,
         )
 
     def __eq__(self, other: object) -> bool:
         """Equal when every part is (for tests)."""
-        return isinstance(other, RequestHead) and all(getattr(self, n) == getattr(other, n) for n in self.__slots__)
+        parts = (name.replace("_told", "told") for name in self.__slots__)
+        return isinstance(other, RequestHead) and all(getattr(self, name) == getattr(other, name) for name in parts)
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -52,7 +52,7 @@ def request_values(sheet: Sheet, client: str, exchange: Exchange, event: str = "
     protocol = "HTTP/1.1" if head.minor_version else "HTTP/1.0"
     request_id = exchange.request_id.decode("latin-1")
     body = exchange.body
-    _, host, referer, user_agent, trace_id = sheet.told_by(head)
+    host, referer, user_agent, trace_id = sheet.told_by(head)
     return (
         sheet.time,
         sheet.time_iso,
@@ -131,7 +131,7 @@ def refused_values(sheet: Sheet, client: str, head: RequestHead | None, refusal:
         method, target = shown(head.method), masked(head.target)
         protocol = f"HTTP/1.{head.minor_version}"
         request = f"{method} {target} {protocol}"
-        _, host, referer, user_agent, trace_id = sheet.told_by(head)
+        host, referer, user_agent, trace_id = sheet.told_by(head)
     status = refusal.status
     code = "--" if status < 400 else "cR" if status == 408 else "PR"
     return (
