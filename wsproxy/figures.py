@@ -27,7 +27,7 @@ from wsproxy.frontend.totals import Traffic
 from wsproxy.groups import Groups
 from wsproxy.listeners import Listeners
 from wsproxy.logbook import Logbook
-from wsproxy.managed.servers import ServerLook
+from wsproxy.managed.place import ServerLook
 from wsproxy.observe.histogram import Durations
 from wsproxy.observe.process import LoopLag, family_usage, process_figures
 from wsproxy.observe.snapshot import (

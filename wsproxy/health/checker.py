@@ -19,7 +19,7 @@ from wsproxy.health.probe import probe
 from wsproxy.health.verdict import VerdictState
 from wsproxy.net.dial import OutOfDescriptorsError
 
-log = logging.getLogger("wsproxy.health")
+_logger = logging.getLogger("wsproxy.health")
 
 Probe = Callable[[Address, HealthSettings], Awaitable[str | None]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -126,7 +126,7 @@ class HealthChecker:
                 try:
                     reason = await self._probe(target.address, self._settings)
                 except OutOfDescriptorsError as error:
-                    log.warning("%s cannot be probed: %s", target.name, error)
+                    _logger.warning("%s cannot be probed: %s", target.name, error)
                 else:
                     record.add(reason, self._settings.rise)
                     state.attentive = self._sink.probed(target, reason is None)
@@ -138,5 +138,5 @@ class HealthChecker:
 
     async def _tell(self, target: ProbeTarget, up: bool, reason: str) -> None:
         level, word = (logging.INFO, "up") if up else (logging.WARNING, "down")
-        log.log(level, "%s (%s) is %s: %s", target.name, target.address, word, reason)
+        _logger.log(level, "%s (%s) is %s: %s", target.name, target.address, word, reason)
         await self._sink.health_changed(target, up, reason)

@@ -20,7 +20,7 @@ from anyio.abc import Process
 
 from wsproxy.managed import guard
 
-log = logging.getLogger("wsproxy.managed")
+_logger = logging.getLogger("wsproxy.managed")
 
 LINE_BYTES: Final = 8 * 1024
 """What is kept of one line: a stack trace's longest fits, a dump without line ends does not fill the log."""
@@ -121,7 +121,7 @@ class ServerProcess:
     def kill(self) -> None:
         """What did not heed TERM."""
         if self._process.returncode is None:
-            log.warning("%s did not end in time: killed", self._name)
+            _logger.warning("%s did not end in time: killed", self._name)
             self._signal(signal.SIGKILL)
 
     async def stop(self, timeout_s: float) -> None:
@@ -132,7 +132,7 @@ class ServerProcess:
                 with anyio.move_on_after(timeout_s) as waiting:
                     await self.wait()
                 if waiting.cancelled_caught:
-                    log.warning("%s did not end within %g s of SIGTERM: killed", self._name, timeout_s)
+                    _logger.warning("%s did not end within %g s of SIGTERM: killed", self._name, timeout_s)
             self._signal(signal.SIGKILL)
             await self._process.aclose()
 
@@ -147,4 +147,4 @@ class ServerProcess:
 
     def _log(self, lines: list[str]) -> None:
         for line in lines:
-            log.info("%s: %s", self._name, line)
+            _logger.info("%s: %s", self._name, line)
