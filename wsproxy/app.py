@@ -193,7 +193,7 @@ class Application:
 
     async def serve(self, stop: Stop, task_status: TaskStatus[list[str]]) -> None:
         """Serve on the sockets that were opened, until it is time to stop."""
-        addresses = [f"{host}:{port}" for host, port in (s.getsockname()[:2] for s in self.listeners.open_sockets)]
+        addresses = [f"{host}:{port}" for host, port in (s.getsockname()[:2] for s in self.listeners.reachable)]
         async with anyio.create_task_group() as self._services:
             self._start_services(self._services)
             if await self._comes_up(stop.wait):
@@ -326,4 +326,4 @@ class Application:
 
     def _say_ready(self) -> None:
         status = f"serving {len(self.routes)} routes of {self.config.source}"
-        self.manager.ready(status, self.listeners.open_sockets)
+        self.manager.ready(status, self.listeners.reachable)

@@ -78,8 +78,8 @@ class Listeners:
         return {frontend.settings.name: frontend.sockets for frontend in self.accepting}
 
     @property
-    def open_sockets(self) -> Iterator[socket.socket]:
-        """Those that clients can reach."""
+    def reachable(self) -> Iterator[socket.socket]:
+        """The sockets that clients can reach."""
         return (each for sockets in self.sockets.values() for each in sockets if each.fileno() >= 0)
 
     @property
@@ -138,7 +138,7 @@ class Listeners:
 
     def close(self) -> None:
         """Close sockets that nobody accepts on."""
-        for listening in self.open_sockets:
+        for listening in self.reachable:
             listening.close()
 
     def close_inherited(self) -> list[str]:
