@@ -168,6 +168,13 @@ async def test_that_an_operator_waits_in_vain_begins_no_outage() -> None:
 
 
 @in_loop
+async def test_the_library_is_loaded_before_anybody_waits_for_an_answer() -> None:
+    async with linked("redis://127.0.0.1:1/0") as link:
+        await eventually(lambda: link._client is not None)
+        assert link.faults == 0
+
+
+@in_loop
 async def test_a_url_that_the_client_cannot_use_is_an_outage() -> None:
     async with linked("redis://127.0.0.1:6379/0?db=two") as link:
         with logged() as log, pytest.raises(RedisFaultError, match="db"):

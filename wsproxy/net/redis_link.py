@@ -12,6 +12,7 @@ import logging
 import random
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -86,8 +87,9 @@ class RedisLink:
         if not self._outage.is_open:
             raise RedisFaultError("Redis does not answer")
         try:
+            client = self._connected()
             async with asyncio.timeout(self._settings.timeout_s):
-                return await question(self._connected())
+                return await question(client)
         except Exception as error:  # noqa: BLE001 - whatever the client meets: Redis is no reason to fail a request
             self.faults += 1
             reason = self._reason(error, self._settings.timeout_s)
@@ -100,14 +102,17 @@ class RedisLink:
         Raises RedisFaultError.
         """
         try:
+            client = self._connected()
             async with asyncio.timeout(patience_s):
-                return await question(self._connected())
+                return await question(client)
         except Exception as error:  # noqa: BLE001 - as above
             self.faults += 1
             raise RedisFaultError(f"Redis does not answer ({self._reason(error, patience_s)})") from None
 
     async def run(self) -> None:
         """Look after the server in outages, until cancelled; then close the connections."""
+        with suppress(Exception):  # who asks will be told
+            self._connected()  # its library takes longer to load than a question may
         try:
             while True:
                 await self._failed.wait()
@@ -156,8 +161,8 @@ class RedisLink:
 
     async def _answers(self) -> bool:
         try:
+            client = self._connected()
             async with asyncio.timeout(self._settings.timeout_s):
-                client = self._connected()
                 await client.connection_pool.disconnect(inuse_connections=False)  # those lead to what is gone
                 await client.ping()
         except Exception:  # noqa: BLE001 - as above
