@@ -210,8 +210,13 @@ def test_a_manager_that_would_keeps_the_listeners_over_a_restart(manager: Manage
 
 
 def test_what_was_kept_in_vain_is_let_go(manager: Manager, tmp_path: Path) -> None:
-    service(tmp_path, FDSTORE="2").forget(["web", "stored-127.0.0.1.80"])
+    told = service(tmp_path, FDSTORE="2")
+    told.forget(["web", "stored-127.0.0.1.80"])
+    told.ready("")
     assert manager.heard() == {"FDSTOREREMOVE": "1", "FDNAME": "stored-127.0.0.1.80"}
+    assert manager.heard()["READY"] == "1"
+    told.ready("")
+    assert manager.heard()["READY"] == "1"
 
 
 def test_one_that_keeps_nothing_is_sent_no_sockets(manager: Manager, tmp_path: Path) -> None:

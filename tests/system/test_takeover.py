@@ -224,7 +224,7 @@ def test_each_section_gets_the_sockets_of_its_address() -> None:
     assert handed.take("frontend:any", "127.0.0.1", 0) == []
     assert handed.take("admin", "127.0.0.1", 0) == [three]
     assert handed.take("frontend:old", "127.0.0.1", 1) == []
-    handed.close()
+    assert handed.close() == [f"stored-127.0.0.1.{ports[0]}"]
     assert (one.fileno(), two.fileno() >= 0) == (-1, True)
     two.close()
     three.close()

@@ -47,6 +47,7 @@ class ServiceManager:
             self.for_successor["FDSTORE"] = str(keeps)
         self._keeps = keeps
         self._kept: set[str] = set()
+        self._unwanted: set[str] = set()
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self.watchdog_s = watchdog_s
 
@@ -63,24 +64,23 @@ class ServiceManager:
     def ready(self, status: str, listening: Iterable[socket.socket] = ()) -> None:
         """Started, or done with a reload; these are the sockets that clients come in on now."""
         if self._keeps:
-            self._have_kept({_stored_name(each): each for each in listening})
+            self._have_kept({stored_name(each): each for each in listening})
         self._send("READY=1", f"STATUS={status}")
 
     def _have_kept(self, listening: Mapping[str, socket.socket]) -> None:
         """A restart finds them among the inherited ones, by their address; those that are ours no more are let go."""
         names = list(listening)[: self._keeps]
-        for name in self._kept.difference(names):
+        for name in (self._kept | self._unwanted).difference(names):
             self._send("FDSTOREREMOVE=1", f"FDNAME={name}")
+        self._unwanted.clear()
         for name in names:
             if name not in self._kept:
                 self._send("FDSTORE=1", f"FDNAME={name}", sockets=[listening[name]])
         self._kept = set(names)
 
     def forget(self, names: Iterable[str]) -> None:
-        """Sockets of these names were kept for us in vain."""
-        for name in names:
-            if name.startswith(STORED):
-                self._send("FDSTOREREMOVE=1", f"FDNAME={name}")
+        """Sockets of these names were kept for us, or who was before us, in vain: they are let go once we serve."""
+        self._unwanted.update(name for name in names if name.startswith(STORED))
 
     def reloading(self) -> None:
         """A reload begins; `ready` ends it. The time is what the manager tells this one from an older one by."""
@@ -192,7 +192,7 @@ def is_bound(listening: socket.socket, host: str, port: int) -> bool:
     return bool(own_host == host)
 
 
-def _stored_name(listening: socket.socket) -> str:
+def stored_name(listening: socket.socket) -> str:
     """What the service manager calls it, where a colon cannot stand (sd_pid_notify_with_fds(3))."""
     return STORED + _where(listening).replace(":", ".")
 

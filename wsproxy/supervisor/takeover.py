@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, Self
 import anyio
 
 import wsproxy
-from wsproxy.net.systemd import is_bound
+from wsproxy.net.systemd import is_bound, stored_name
 from wsproxy.supervisor.channel import Body, Channel, ChannelError, RefusedError
 from wsproxy.supervisor.child import in_words
 from wsproxy.supervisor.named_sockets import NamedSockets, laid_out
@@ -96,6 +96,12 @@ class HandedSockets(NamedSockets):
             if sockets and is_same:
                 return self.by_name.pop(each)
         return []
+
+    def close(self) -> list[str]:
+        """Close those that no section wants; the names that a service manager keeps them by."""
+        names = [stored_name(each) for sockets in self.by_name.values() for each in sockets]
+        super().close()
+        return names
 
 
 class Predecessor:
