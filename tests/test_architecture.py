@@ -27,7 +27,7 @@ LAYERS: Final = (
     {"health", "discovery", "managed", "cache", "limiting", "sharing", "static"},
     {"frontend"},
     {"admin"},
-    {"scaler", "finder", "remembering", "caching", "logbook", "check", "administration"},
+    {"scaler", "finder", "remembering", "caching", "logbook", "check", "administration", "reload_count"},
     {"running"},
     {"groups", "listeners"},
     {"guards"},

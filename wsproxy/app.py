@@ -278,7 +278,7 @@ class Application:
             try:
                 if self.handover is not None and self.handover.heir is not None:
                     raise ReloadError(f"process {self.handover.heir} is taking over, with the file as it has found it")
-                with self.figures.counting_reload():
+                with self.figures.reloads.counting():
                     change = self.make_reload(await read_aside(self._read))
                     await self.carry_out(change)
             finally:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import wsproxy
@@ -44,7 +42,6 @@ from wsproxy.observe.snapshot import (
     PoolFigures,
     RateLimitFigures,
     RedisFigures,
-    ReloadFigures,
     RouteFigures,
     ServerFigures,
     SessionFigures,
@@ -52,6 +49,7 @@ from wsproxy.observe.snapshot import (
     TcpFigures,
     WebSocketFigures,
 )
+from wsproxy.reload_count import ReloadCount
 from wsproxy.routes import Routes
 from wsproxy.running import RunningGroup
 
@@ -63,7 +61,7 @@ if TYPE_CHECKING:
 
 
 class Figures:
-    """Reads what serves. started_at: Unix time. reloads: as counted so far. lag: of the event loop, once that runs."""
+    """Reads what serves. started_at: Unix time. reloads: who counts them. lag: of the event loop, once that runs."""
 
     def __init__(
         self,
@@ -74,7 +72,7 @@ class Figures:
         phase: Callable[[], Phase],
     ) -> None:
         self.started_at = time.time()
-        self.reloads = ReloadFigures()
+        self.reloads = ReloadCount(routes)
         self.lag = LoopLag()
         self._listeners = listeners
         self._routes = routes
@@ -97,7 +95,7 @@ class Figures:
             frontends=tuple(_frontend(frontend) for frontend in listeners.accepting),
             routes=tuple(_route(route) for route in routes.values()),
             groups=tuple(_group(running) for running in self._groups.values()),
-            reloads=self.reloads,
+            reloads=self.reloads.so_far,
             overload=_overload(routes.guards.overload),
             tcp=tuple(_tcp(frontend, listeners.retired) for frontend in listeners.tcp_by_name.values()),
             cache=_cache(routes.caching.cache),
@@ -108,34 +106,6 @@ class Figures:
             ),
             processes=(process_figures(self.started_at, self.lag.longest_s, self._logbook.access_lost),),
         )
-
-    @contextmanager
-    def counting_reload(self) -> Iterator[None]:
-        """Count the reload inside the block, and what becomes of the WebSockets that were there before."""
-        before = self.reloads
-        relays = [
-            (route, relay)
-            for route in self._routes.values()
-            if route.relays is not None
-            for relay in route.relays.open
-        ]
-        try:
-            yield
-        except Exception:
-            self.reloads = replace(before, refused=before.refused + 1)
-            raise
-        current = set(self._routes.values())
-        kept = sum(route in current and not _is_leaving(relay) for route, relay in relays)
-        self.reloads = replace(
-            before,
-            done=before.done + 1,
-            sessions_kept=before.sessions_kept + kept,
-            sessions_drained=before.sessions_drained + len(relays) - kept,
-        )
-
-
-def _is_leaving(relay: Relay) -> bool:
-    return relay.backend is not None and relay.backend.leaving
 
 
 def url_of(address: Address) -> str:

@@ -193,7 +193,7 @@ class DataPlaneProcess:
             raise RefusedError("nothing was prepared")
         (change, share), self._prepared = self._prepared, None
         self.app.share = share
-        with self.app.figures.counting_reload():
+        with self.app.figures.reloads.counting():
             await self.app.commit(change)
             await self._follow(body, [])
         self.app.given.close()
