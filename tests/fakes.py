@@ -7,6 +7,7 @@ A fake keeps the contract of what it stands for (a transport calls its protocol 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
@@ -37,6 +38,16 @@ def run(main: Callable[[], Awaitable[T]], uvloop: bool = True) -> T:
             return await main()
 
     return anyio.run(bounded, backend_options={"use_uvloop": uvloop})
+
+
+def in_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    """Make an async test one that pytest can call: see `run`."""
+
+    @functools.wraps(test)
+    def wrapper() -> None:
+        run(test)
+
+    return wrapper
 
 
 async def until(condition: Callable[[], object]) -> None:

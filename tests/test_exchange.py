@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from tests.fakes import Client, run, settle
+from tests.fakes import Client, in_loop, settle
 from wsproxy.errors import CLIENT_LEFT, NO_BACKEND
 from wsproxy.exchange import BodyError, Exchange
 
@@ -32,14 +30,6 @@ class Body:
 
     def rewind(self) -> None:
         self.rewound += 1
-
-
-def in_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-    def wrapper() -> None:
-        run(test)
-
-    wrapper.__name__ = test.__name__
-    return wrapper
 
 
 @in_loop

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import pytest
 
-from tests.backend.test_pool import done, in_loop
-from tests.fakes import ANSWER, ROUTE, Client, UpstreamDialer, make_server, settle, sweep, until
+from tests.backend.test_pool import done
+from tests.fakes import ANSWER, ROUTE, Client, UpstreamDialer, in_loop, make_server, settle, sweep, until
 from wsproxy.backend.backend import Backend
 from wsproxy.backend.group import Group
 from wsproxy.backend.pool import WorkerPool

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.backend.test_group import Running, names, run
-from tests.backend.test_pool import done, in_loop
-from tests.fakes import ANSWER, Client, make_server, settle, until
+from tests.backend.test_pool import done
+from tests.fakes import ANSWER, Client, in_loop, make_server, settle, until
 from tests.integration.harness import logged
 from wsproxy.config.watch_settings import OutlierSettings, WatchSettings
 

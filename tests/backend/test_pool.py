@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.fakes import ANSWER, ROUTE, Client, UpstreamDialer, make_server, run, settle, sweep, until
+from tests.fakes import ANSWER, ROUTE, Client, UpstreamDialer, in_loop, make_server, run, settle, sweep, until
 from wsproxy.backend import pool as pool_module
 from wsproxy.backend.pool import WorkerPool
 from wsproxy.backend.queue import BoundedQueue
@@ -69,16 +69,6 @@ async def running(*script: bytes, always: bytes | None = None, **options: Any) -
 
 def done(client: Client) -> bool:
     return client.exchange._done is not None and client.exchange._done.done()
-
-
-def in_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-    """Run a test's coroutine."""
-
-    def wrapper() -> None:
-        run(test)
-
-    wrapper.__name__ = test.__name__
-    return wrapper
 
 
 # Who carries what.

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tests.backend.test_group import InOrder, Running, run
-from tests.backend.test_pool import done, in_loop
-from tests.fakes import ANSWER, ROUTE, Client, make_server, sweep, until
+from tests.backend.test_pool import done
+from tests.fakes import ANSWER, ROUTE, Client, in_loop, make_server, sweep, until
 from tests.integration.harness import logged
 from wsproxy.backend import reach
 from wsproxy.errors import UNREACHABLE

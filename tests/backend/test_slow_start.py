@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tests.backend.test_group import Running, run
-from tests.backend.test_pool import in_loop
-from tests.fakes import make_server, sweep
+from tests.fakes import in_loop, make_server, sweep
 from wsproxy.backend.backend import Backend
 from wsproxy.balancing.slow_start import PARTS
 from wsproxy.config.watch_settings import WatchSettings

@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from tests.backend.test_group import InOrder, Running, running
-from tests.backend.test_pool import in_loop
-from tests.fakes import ANSWER, ROUTE, Client, settle, until
+from tests.fakes import ANSWER, ROUTE, Client, in_loop, settle, until
 from wsproxy.errors import NO_BACKEND
 from wsproxy.frontend.forward import forward
 from wsproxy.frontend.route import Route

@@ -12,6 +12,7 @@ from contextlib import suppress
 import anyio
 import pytest
 
+from tests.integration.harness import eventually
 from wsproxy.managed.process import LINE_BYTES, OutputLines, ServerProcess
 
 GRACE_S = 20.0  # ample for a busy machine; no test waits for it to pass
@@ -48,13 +49,6 @@ async def start(script: str, *arguments: str) -> ServerProcess:
     return await ServerProcess.start("web-1", (sys.executable, "-c", script, *arguments), dict(os.environ), None)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another process brings about, of which no event can tell."""
-    with anyio.fail_after(GRACE_S):
-        while not condition():  # noqa: ASYNC110
-            await anyio.sleep(0.005)
-
-
 def run(main: Callable[[], Awaitable[None]], caplog: pytest.LogCaptureFixture) -> list[str]:
     """Run a test on the loop the proxy uses; return what the managed servers' log says."""
     with caplog.at_level(logging.INFO, "wsproxy.managed"):
@@ -66,7 +60,7 @@ async def until_said(caplog: pytest.LogCaptureFixture, process: ServerProcess, w
     """Let the process run until it has said `word`."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(process.wait)
-        await until(lambda: any(word in record.getMessage() for record in caplog.records))
+        await eventually(lambda: any(word in record.getMessage() for record in caplog.records))
         tasks.cancel_scope.cancel()
 
 
@@ -157,7 +151,7 @@ def test_stop_kills_what_does_not_heed_term_and_all_it_has_started(caplog: pytes
         with pytest.raises(ProcessLookupError):
             os.kill(process.pid, 0)
         child = int(caplog.records[0].getMessage().split()[-1])
-        await until(lambda: not is_alive(child))
+        await eventually(lambda: not is_alive(child))
 
     said = run(main, caplog)
     assert re.fullmatch(r"web-1: child \d+", said[0])
@@ -170,7 +164,7 @@ def test_a_child_that_keeps_the_output_open_does_not_delay_the_end(caplog: pytes
         with anyio.fail_after(GRACE_S):
             assert await process.wait() == "exit status 0"
         await process.stop(GRACE_S)
-        await until(lambda: not is_group_alive(process.pid))
+        await eventually(lambda: not is_group_alive(process.pid))
 
     assert run(main, caplog) == []
 

@@ -9,7 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from tests.integration.harness import eventually
 from wsproxy.config.model import Address, ManagedSettings, ServerSettings
 from wsproxy.managed.restart import SHORT_LIVES
 from wsproxy.managed.servers import ManagedServers
@@ -250,12 +251,6 @@ def states(managed: ManagedServers) -> dict[str, str]:
     return {server.name: server.state for server in managed.look()}
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(GRACE_S):
-        while not condition():  # noqa: ASYNC110 - nothing announces it
-            await anyio.sleep(0.005)
-
-
 def test_one_more_is_started_up_to_the_most_and_the_youngest_let_go_down_to_the_first() -> None:
     async def main() -> None:
         sink = DrainingSink()
@@ -275,7 +270,7 @@ def test_one_more_is_started_up_to_the_most_and_the_youngest_let_go_down_to_the_
             os.kill(pid, 0)  # it lives until nothing uses it
             assert states(managed) == {"web-1": "ready", "web-2": "leaving"}
             sink.unused.set()
-            await until(lambda: states(managed) == {"web-1": "ready"})
+            await eventually(lambda: states(managed) == {"web-1": "ready"})
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
             assert managed.start_one() == "web-2"
@@ -296,7 +291,7 @@ def test_another_command_replaces_each_server_after_another_is_ready() -> None:
             await sink.until(6)
             assert [name for what, name in sink.events[2:] if what == "leaving"] == ["web-1", "web-2"]
             assert sink.events[2] == ("ready", "web-3")  # the new one first
-            await until(lambda: set(states(managed).values()) == {"ready"} and len(states(managed)) == 2)
+            await eventually(lambda: set(states(managed).values()) == {"ready"} and len(states(managed)) == 2)
             assert {ask(sink.ready[name])[2] for name in states(managed)} == {"blue"}
 
     anyio.run(main, backend_options={"use_uvloop": True})
@@ -314,8 +309,8 @@ def test_a_replacement_that_does_not_come_up_leaves_the_old_ones(
         async with running(managed):
             await sink.until(1)
             managed.use(replace(old, command=("<python>", "-c", "exit(1)", "<sock>")), TEMPLATE)
-            await until(lambda: any("does not become ready" in record.getMessage() for record in caplog.records))
-            await until(lambda: states(managed) == {"web-1": "ready"})
+            await eventually(lambda: any("does not become ready" in record.getMessage() for record in caplog.records))
+            await eventually(lambda: states(managed) == {"web-1": "ready"})
         assert sink.events == [("ready", "web-1")]
 
     with caplog.at_level(logging.INFO, "wsproxy.managed"):
@@ -328,10 +323,10 @@ def test_a_crash_loop_ends_and_a_reload_tries_again(caplog: pytest.LogCaptureFix
         settings = ManagedSettings(("<python>", "-S", "-c", "raise SystemExit(3)"))
         managed = ManagedServers(settings, "web", TEMPLATE, sink, delays)
         async with running(managed):
-            await until(lambda: states(managed) == {"web-1": "failed"})
+            await eventually(lambda: states(managed) == {"web-1": "failed"})
             assert len(delays.noted) == SHORT_LIVES - 1
             managed.revive()
-            await until(lambda: len(delays.noted) > SHORT_LIVES)
+            await eventually(lambda: len(delays.noted) > SHORT_LIVES)
 
     with caplog.at_level(logging.ERROR, "wsproxy.managed"):
         anyio.run(main, backend_options={"use_uvloop": True})

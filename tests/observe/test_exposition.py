@@ -10,7 +10,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from tests.observe.test_metrics import SNAPSHOT, durations
+from tests.observe.test_histogram import durations
+from tests.observe.test_metrics import SNAPSHOT
 from tests.yardstick import slowness
 from wsproxy.observe.exposition import encode
 from wsproxy.observe.metrics import SnapshotCollector, render

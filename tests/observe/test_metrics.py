@@ -11,7 +11,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from wsproxy.observe.histogram import BOUNDS_S, Durations, Histogram
+from tests.observe.test_histogram import durations
+from wsproxy.observe.histogram import BOUNDS_S
 from wsproxy.observe.metrics import SnapshotCollector, render
 from wsproxy.observe.snapshot import (
     Answered,
@@ -30,14 +31,6 @@ from wsproxy.observe.snapshot import (
     Snapshot,
     WebSocketFigures,
 )
-
-
-def durations(*seconds: float) -> Durations:
-    histogram = Histogram()
-    for each in seconds:
-        histogram.record(each)
-    return Durations.of(histogram)
-
 
 SNAPSHOT = Snapshot(
     at=1000.0,
