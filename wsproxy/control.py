@@ -73,9 +73,11 @@ class ApplicationControl:
         """Everything at this moment."""
         return self._figures.snapshot()
 
-    async def is_ready(self) -> str | None:
-        """None while traffic is welcome."""
+    async def is_ready(self, while_accepting: bool = False) -> str | None:
+        """None while traffic is welcome, or accepted."""
         phase = self._figures.phase
+        if phase == "stopping" and while_accepting and self._figures.is_accepting:
+            return None
         return None if phase == "running" else phase
 
     async def trouble(self) -> str:

@@ -85,6 +85,11 @@ class Figures:
         """Where in its life the application is."""
         return self._phase()
 
+    @property
+    def is_accepting(self) -> bool:
+        """Whether clients are accepted, as in a stop they are for `drain_delay`."""
+        return self._listeners.have_started and not self._listeners.are_draining
+
     def snapshot(self) -> Snapshot:
         """Everything at this moment."""
         listeners, routes = self._listeners, self._routes

@@ -39,7 +39,8 @@ class Listeners:
 
     frontend_by_name, tcp_by_name: those that accept, in the order of the configuration. retired: those whose place
     another has taken, until their last connection ends. turn: whose turn it is to accept, None where no other process
-    has these sockets. have_started: whether connections are accepted, or have been.
+    has these sockets. have_started: whether connections are accepted, or have been. are_draining: whether none is any
+    more.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Listeners:
         self.tcp_by_name: dict[str, TcpFrontend] = {}
         self.retired: list[Frontend | TcpFrontend] = []
         self.turn: AcceptTurn | None = None
+        self.are_draining = False
 
     # Who they are.
 
@@ -187,6 +189,7 @@ class Listeners:
 
         is_replaced: another process accepts already, so that clients who come back are well served at once.
         """
+        self.are_draining = True
         frontends = self.all
         for frontend in frontends:
             if is_replaced:

@@ -1,18 +1,15 @@
 """The files of deploy/ as data: what a kustomization lists, what it builds, which ini file a pod would run.
 
-Knows YAML and `kubectl kustomize`; nothing of what the files ought to say.
+Knows YAML and kustomizations; nothing of what the files ought to say.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
-import pytest
 import yaml
 
+from tests.deploy.kustomize import Document
 from wsproxy.config.build import load
 from wsproxy.config.model import Config
 
@@ -21,8 +18,6 @@ DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 KUSTOMIZATIONS = sorted(path.parent for path in KUBERNETES.rglob("kustomization.yaml"))
 OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
-
-Document = dict[str, Any]
 
 
 def documents(path: Path) -> list[Document]:
@@ -43,17 +38,6 @@ def generated(directory: Path) -> list[str]:
 def patches(directory: Path) -> list[str]:
     """The files that change what others say."""
     return [each["path"] for each in kustomization(directory).get("patches", ()) if "path" in each]
-
-
-def build(directory: Path) -> list[Document]:
-    """What `kubectl apply -k` would send; skips the test where no kubectl is, in CI too: Debian 12 has one of 2020."""
-    kubectl, kustomize = shutil.which("kubectl"), shutil.which("kustomize")
-    if not kubectl and not kustomize:
-        pytest.skip("kubectl is missing (https://kubernetes.io/docs/tasks/tools)")
-    command = [kubectl, "kustomize"] if kubectl else [str(kustomize), "build"]
-    done = subprocess.run([*command, str(directory)], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
 
 
 def named(found: list[Document], kind: str, name: str = "wsproxy") -> Document:

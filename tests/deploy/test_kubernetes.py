@@ -9,13 +9,12 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from tests.deploy.kustomize import Document, build
 from tests.deploy.manifests import (
     KUBERNETES,
     KUSTOMIZATIONS,
     OVERLAYS,
-    Document,
     base,
-    build,
     container,
     documents,
     generated,
@@ -141,12 +140,46 @@ def test_pods_get_more_time_than_a_stop_takes() -> None:
     assert grace_s >= frontend.drain_delay_s + frontend.shutdown_timeout_s + 10
 
 
-def test_a_pod_that_stops_is_seen_as_not_ready_within_the_drain_delay() -> None:
-    probe = container(deployment())["readinessProbe"]
-    assert probe["httpGet"]["path"] == "/readyz"
-    assert probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"] < (
-        proxy_ini().frontends[0].drain_delay_s or 0
-    )
+def test_a_pod_that_stops_serves_until_load_balancers_have_noticed() -> None:
+    """A terminating pod is not ready in any case. While its probe is good it is "serving", and a node with no other pod
+    goes on sending it what comes (externalTrafficPolicy: Local), for as long as load balancers take: two or three
+    checks of ten seconds are not unusual."""
+    assert container(deployment())["readinessProbe"]["httpGet"]["path"] == "/readyz?while_accepting=1"
+    assert named(base(), "Service")["spec"]["externalTrafficPolicy"] == "Local"
+    assert (proxy_ini().frontends[0].drain_delay_s or 0) >= 20
+
+
+def test_a_pod_that_is_well_is_ready_before_a_rollout_goes_on() -> None:
+    spec = deployment()["spec"]
+    probe, startup = (container(deployment())[name] for name in ("readinessProbe", "startupProbe"))
+    assert spec["minReadySeconds"] >= 3 * probe["periodSeconds"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] > 15  # what the first answer of a source may take
+    assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_a_node_that_is_drained_takes_one_pod_while_another_serves() -> None:
+    budget, scaler = named(base(), "PodDisruptionBudget")["spec"], named(base(), "HorizontalPodAutoscaler")["spec"]
+    assert budget["maxUnavailable"] < scaler["minReplicas"] <= scaler["maxReplicas"]
+
+
+def test_all_that_the_file_asks_for_may_go_out() -> None:
+    """DNS, the API by its service's port and the usual one behind it, and pods of the namespace, Redis among them."""
+    rules = named(base(), "NetworkPolicy")["spec"]["egress"]
+    open_to_all = {port["port"] for rule in rules if "to" not in rule for port in rule["ports"]}
+    assert open_to_all == {443, 6443}
+    names = next(rule["ports"] for rule in rules if any(port["port"] == 53 for port in rule.get("ports", ())))
+    assert {port["protocol"] for port in names} == {"UDP", "TCP"}
+    assert {"to": [{"podSelector": {}}]} in rules
+
+
+def test_what_prometheus_scrapes_is_the_admin_service() -> None:
+    (monitor,) = documents(KUBERNETES / "components/monitoring/service-monitor.yaml")
+    service = named(base(), "Service", "wsproxy-admin")
+    labels = service["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert [port["name"] for port in service["spec"]["ports"]] == [endpoint["port"]]
+    assert endpoint.keys() == {"port", "path", "interval"}
 
 
 def test_ports_are_those_of_the_file() -> None:

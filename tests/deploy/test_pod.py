@@ -7,43 +7,14 @@ from pathlib import Path
 
 import anyio
 import pytest
-from aiohttp import web
 
 from tests.deploy.manifests import KUBERNETES, base, container, named
-from tests.integration.harness import RawServer, connect, fetch, in_loop, ok, refused_port
+from tests.discovery.api_server import ApiServer, serving
+from tests.discovery.test_endpoint_slices import endpoint, slice_of
+from tests.integration.harness import RawServer, Wire, connect, fetch, in_loop, ok, refused_port
 from tests.system.harness import spawned
 
 TOKEN = "0123456789abcdef"
-
-
-def endpoint_slice(port: int) -> dict[str, object]:
-    return {
-        "metadata": {"name": "app-1", "resourceVersion": "7"},
-        "addressType": "IPv4",
-        "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
-        "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
-    }
-
-
-async def api_server(port: int) -> tuple[web.AppRunner, str]:
-    """One that knows of one endpoint, and of no change."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        assert request.path == "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
-        if "watch" not in request.query:
-            return web.json_response({"metadata": {"resourceVersion": "7"}, "items": [endpoint_slice(port)]})
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await anyio.sleep_forever()
-        return response
-
-    application = web.Application()
-    application.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    own = await refused_port()
-    await web.TCPSite(runner, "127.0.0.1", own).start()
-    return runner, f"http://127.0.0.1:{own}"
 
 
 def as_in_a_pod(api: str, admin: int) -> str:
@@ -61,6 +32,13 @@ async def status(port: int, target: str, token: str = "") -> int:
         return (await client.response()).status
 
 
+async def pod_behind(wire: Wire) -> None:
+    """Answers, but for what is slow."""
+    while b"/slow" not in (await wire.request()).start:
+        await wire.send(ok(b"from the pod behind"))
+    await anyio.sleep_forever()
+
+
 @in_loop
 async def test_a_pod_is_probed_serves_and_drains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POD_NAMESPACE", "shop")
@@ -68,21 +46,26 @@ async def test_a_pod_is_probed_serves_and_drains(tmp_path: Path, monkeypatch: py
     pod = container(named(base(), "Deployment"))
     alive, ready = (pod[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe"))
     admin = await refused_port()
-    async with RawServer(ok(b"from the pod behind")) as server:
-        runner, api = await api_server(server.port)
-        try:
-            async with spawned(tmp_path, "", whole=as_in_a_pod(api, admin)) as running:
-                assert await status(admin, alive) == 200
-                assert await status(admin, ready) == 200
-                assert await status(admin, "/status") == 401
-                assert await status(admin, "/metrics", TOKEN) == 200
-                assert (await fetch(running.port)).body == b"from the pod behind"
+    api = ApiServer()
+    async with RawServer(pod_behind) as server, serving(api):
+        pods = slice_of(endpoint("127.0.0.1", name="app-1"), ports=[{"name": "http", "port": server.port}])
+        api.put("app-1", pods, service="app")
+        async with spawned(tmp_path, "", whole=as_in_a_pod(api.url, admin)) as running:
+            assert await status(admin, alive) == 200
+            assert await status(admin, ready) == 200
+            assert await status(admin, "/status") == 401
+            assert await status(admin, "/metrics", TOKEN) == 200
+            assert (await fetch(running.port)).body == b"from the pod behind"
+            async with await connect(running.port) as waiting:
+                await waiting.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
                 running.signal(15)
                 await running.wait_for("not ready any more")
-                assert await status(admin, ready) == 503
+                assert await status(admin, ready) == 200  # as long as it accepts, see the probe
+                assert await status(admin, "/readyz") == 503
                 assert await status(admin, alive) == 200
                 assert (await fetch(running.port)).body == b"from the pod behind"
                 running.signal(15)  # a second one ends the delay
+                await running.wait_for("finishing what is in flight")
+                assert await status(admin, ready) == 503
+                running.signal(15)  # and a third one what is in flight
                 assert await running.exit_code(within_s=10) == 0
-        finally:
-            await runner.cleanup()

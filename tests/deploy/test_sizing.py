@@ -9,7 +9,8 @@ from pathlib import Path
 
 import kubernetes_validate
 
-from tests.deploy.manifests import KUBERNETES, ROOT, build, container, named, pod
+from tests.deploy.kustomize import build
+from tests.deploy.manifests import KUBERNETES, ROOT, container, named, pod
 from wsproxy.config.build import load
 from wsproxy.config.model import Config
 

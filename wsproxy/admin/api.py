@@ -105,8 +105,8 @@ class Api:
     async def _healthz(self, _: Arguments) -> Answer:
         return Answer.json({"status": "ok"})
 
-    async def _readyz(self, _: Arguments) -> Answer:
-        why_not = await self._control.is_ready()
+    async def _readyz(self, given: Arguments) -> Answer:
+        why_not = await self._control.is_ready(given.get("while_accepting") == "1")
         trouble = await self._control.trouble()
         return Answer.json({"status": why_not or trouble or "ok"}, 503 if why_not else 200)
 

@@ -94,8 +94,8 @@ class Control(Protocol):
         """The WebSockets that fit, the longest idle first, at most `limit`."""
         ...
 
-    async def is_ready(self) -> str | None:
-        """None while traffic is welcome, else why not."""
+    async def is_ready(self, while_accepting: bool = False) -> str | None:
+        """None while traffic is welcome, else why not; with `while_accepting` also in the `drain_delay` of a stop."""
         ...
 
     async def trouble(self) -> str:

@@ -337,7 +337,15 @@ ENDPOINTS: Final = (
     ),
     Endpoint("GET", "/config", "config", "The running configuration, secrets masked", {200: {"type": "object"}}),
     Endpoint("GET", "/healthz", "healthz", "Whether the process lives", {200: _HEALTH}, access=Access.OPEN),
-    Endpoint("GET", "/readyz", "readyz", "Whether it wants traffic", {200: _HEALTH, 503: _HEALTH}, access=Access.OPEN),
+    Endpoint(
+        "GET",
+        "/readyz",
+        "readyz",
+        "Whether it wants traffic; with while_accepting whether it takes it, which is longer by drain_delay",
+        {200: _HEALTH, 503: _HEALTH},
+        query={"while_accepting": {"type": "string", "enum": ["0", "1"]}},
+        access=Access.OPEN,
+    ),
     Endpoint("GET", "/metrics", "metrics", "The metrics, for prometheus", {200: None}, access=Access.METRICS),
     Endpoint("GET", "/openapi.json", "openapi", "This document", {200: {"type": "object"}}),
 )

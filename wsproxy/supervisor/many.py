@@ -72,9 +72,9 @@ class ManyControl:
             trouble=own.trouble,
         )
 
-    async def is_ready(self) -> str | None:
-        """None while traffic is welcome."""
-        why_not = await self._one.is_ready()
+    async def is_ready(self, while_accepting: bool = False) -> str | None:
+        """None while traffic is welcome, or accepted."""
+        why_not = await self._one.is_ready(while_accepting)
         if why_not is None and not self._children.serving:
             return self._children.trouble or "no process serves"
         return why_not
