@@ -6,7 +6,8 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints
 
 from wsproxy.observe.histogram import Durations
-from wsproxy.observe.merging import GAUGES, LONGEST, OF_ANY, OF_THE_FIRST, TROUBLE, ended, merged
+from wsproxy.observe.merging import GAUGES, LONGEST, OF_ANY, OF_THE_FIRST, TROUBLE, bounded, ended, merged
+from wsproxy.observe.past import MOST_NAMES
 from wsproxy.observe.snapshot import (
     Answered,
     BackendFigures,
@@ -83,6 +84,18 @@ def test_of_one_that_has_ended_the_counters_stay() -> None:
     assert route.websockets is not None
     assert (route.websockets.open, route.websockets.closes) == ({"a": 0}, {("client", 1000): 1})
     assert (gone.frontends[0].connections, gone.frontends[0].accepted, gone.processes) == (0, 100, ())
+
+
+def test_of_servers_that_are_not_there_any_more_the_last_are_remembered() -> None:
+    there = {("http", "there"), ("other", "1")}
+    past = snapshot(0, groups=(GroupFigures("http", backends=(BackendFigures("http", "there", ""),)),))
+    for number in range(MOST_NAMES + 9):
+        group = GroupFigures("http", backends=(BackendFigures("http", str(number), ""),))
+        past = bounded(merged((snapshot(1, groups=(group,)), past)), there)
+    names = [backend.name for backend in past.backends()]
+    assert len(names) == MOST_NAMES + 1
+    assert names[0] == str(MOST_NAMES + 8)
+    assert names[-2:] == ["9", "there"]
 
 
 def test_each_name_of_the_tables_is_a_figure() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.harness import RawServer, eventually, fetch, http_route, in_loop, logged, ok
 from wsproxy.net.listen import open_sockets
+from wsproxy.observe import merging
 from wsproxy.supervisor import children as module
 from wsproxy.supervisor.children import CRASH_LOOP, Children
 from wsproxy.supervisor.following import GroupState, ServerState
@@ -66,6 +67,20 @@ async def test_what_a_process_has_counted_outlives_it() -> None:
         new, past = await keeper.children.snapshots()
         assert [each.frontends[0].accepted for each in (figures, new, past)] == [3, 0, 3]
         assert past.processes == ()
+
+
+@in_loop
+async def test_what_is_remembered_of_servers_that_have_gone_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "MOST_NAMES", 0)
+    async with RawServer(ok()) as server, kept(ini(server.port), count=1) as keeper:
+        assert (await fetch(keeper.port)).status == 200
+        await keeper.children.snapshots()
+        keeper.text = ini(1)
+        (child,) = keeper.children.serving
+        os.kill(child.pid, signal.SIGKILL)
+        await eventually(lambda: keeper.children.deaths == 1)
+        assert keeper.children.past is not None
+        assert (keeper.children.past.frontends[0].accepted, list(keeper.children.past.backends())) == (1, [])
 
 
 @in_loop

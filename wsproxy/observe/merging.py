@@ -6,13 +6,14 @@ figure is added up over processes and kept when a process ends, without a word h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from typing import Any, Final
 
 from wsproxy.observe.histogram import Durations
-from wsproxy.observe.snapshot import Snapshot
+from wsproxy.observe.past import MOST_NAMES
+from wsproxy.observe.snapshot import BackendFigures, GroupFigures, Snapshot
 
 GAUGES: Final = frozenset(
     {
@@ -52,6 +53,22 @@ def ended(snapshot: Snapshot) -> Snapshot:
     """What a process has counted, without what it had: it has ended."""
     counted: Snapshot = _ended("", snapshot)
     return replace(counted, processes=())
+
+
+def bounded(snapshot: Snapshot, there: Collection[tuple[str, str]]) -> Snapshot:
+    """The same with at most so many servers that are not there any more as one process would remember of a group.
+
+    there: group and name of those that are. The first of the others are kept: of `merged`, those of the first.
+    """
+    return replace(
+        snapshot, groups=tuple(replace(group, backends=_bounded(group, there)) for group in snapshot.groups)
+    )
+
+
+def _bounded(group: GroupFigures, there: Collection[tuple[str, str]]) -> tuple[BackendFigures, ...]:
+    absent = [each for each in group.backends if (group.name, each.name) not in there]
+    forgotten = {each.name for each in absent[MOST_NAMES:]}
+    return tuple(each for each in group.backends if each.name not in forgotten)
 
 
 def _merged(name: str, one: Any, other: Any) -> Any:

@@ -16,7 +16,7 @@ import anyio
 
 from wsproxy.managed.restart import SOUND_LIFE_S, RestartState
 from wsproxy.net.turns import AcceptTurns
-from wsproxy.observe.merging import ended, merged
+from wsproxy.observe.merging import bounded, ended, merged
 from wsproxy.observe.snapshot import Snapshot
 from wsproxy.supervisor.channel import ANSWER_S, Body, ChannelError, RefusedError
 from wsproxy.supervisor.child import Child
@@ -151,9 +151,13 @@ class Children:
             self._turns.absent(index)
             del self.alive[index]
             if child.latest is not None:
-                gone = ended(child.latest)
-                self.past = gone if self.past is None else merged((gone, self.past))
+                self._remember(ended(child.latest))
         return child.reason or how
+
+    def _remember(self, gone: Snapshot) -> None:
+        """Add what a process has counted to what others had; servers come and go, and so do their names."""
+        there = {(state.name, server.settings.name) for state in self._orders().states for server in state.servers}
+        self.past = bounded(gone if self.past is None else merged((gone, self.past)), there)
 
     async def _attend(self, child: Child) -> None:
         """Have it serve, then look after it."""
