@@ -10,7 +10,16 @@ import anyio
 import pytest
 
 from tests.integration.harness import in_loop
-from wsproxy.supervisor.channel import MAX_DESCRIPTORS, Body, Channel, ChannelError, Handler, RefusedError
+from wsproxy.supervisor.channel import (
+    DESCRIPTORS_AT_ONCE,
+    MAX_SOCKETS,
+    Body,
+    Channel,
+    ChannelError,
+    GoneError,
+    Handler,
+    RefusedError,
+)
 
 
 @asynccontextmanager
@@ -135,11 +144,39 @@ async def test_answering_ends_with_the_other_side() -> None:
 
 
 @in_loop
+async def test_more_sockets_than_go_at_once_come_in_their_order() -> None:
+    taken: list[socket.socket] = []
+
+    async def take(_: str, __: Body, sockets: list[socket.socket]) -> Body:
+        taken.extend(sockets)
+        return {}
+
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    sent = [listeners[number % 3] for number in range(2 * DESCRIPTORS_AT_ONCE + 7)]
+    async with pair(take) as channel:
+        await channel.ask("take", {"names": ["frontend"] * len(sent)}, sent)
+        await channel.ask("take")
+    assert [each.getsockname() for each in taken] == [each.getsockname() for each in sent]
+    for each in (*taken, *listeners):
+        each.close()
+
+
+@in_loop
+async def test_a_socket_that_is_closed_is_no_sign_of_an_end() -> None:
+    async with pair(echo) as channel:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            pass
+        with pytest.raises(ChannelError) as error:
+            await channel.ask("take", {}, [listening])
+        assert not isinstance(error.value, GoneError)
+
+
+@in_loop
 async def test_there_is_a_limit_to_what_a_message_holds() -> None:
     ours, theirs = socket.socketpair()
     channel = Channel(ours)
     with socket.create_server(("127.0.0.1", 0)) as listening, pytest.raises(ChannelError, match="too large"):
-        await channel.ask("look", {}, [listening] * (MAX_DESCRIPTORS + 1))
+        await channel.ask("look", {}, [listening] * (MAX_SOCKETS + 1))
     channel.close()
     theirs.close()
 

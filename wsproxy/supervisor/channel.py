@@ -1,6 +1,6 @@
 """The control channel: requests of one process to another and their answers, with listening sockets beside them.
 
-Knows a pair of unix stream sockets. A message is a length of 4 bytes and JSON; descriptors travel with its first byte
+Knows a pair of unix stream sockets. A message is a length of 4 bytes and JSON; descriptors travel with its first bytes
 (SCM_RIGHTS). One side asks and the other answers, in order. Everything is bounded: the size of a message, what waits to
 be sent (one request at a time, the next one waits) and how long an answer may take.
 """
@@ -22,8 +22,11 @@ import anyio
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 """Beyond 100,000 sessions listed, or a snapshot of 10,000 backends."""
 
-MAX_DESCRIPTORS: Final = 250
-"""In one message; the kernel's limit is 253 (SCM_MAX_FD)."""
+MAX_SOCKETS: Final = 10_000
+"""In one message: more listeners than anybody has."""
+
+DESCRIPTORS_AT_ONCE: Final = 250
+"""Sent with one piece of a message; the kernel's limit is 253 (SCM_MAX_FD)."""
 
 READ_BYTES: Final = 64 * 1024
 """Read at once: most messages come whole."""
@@ -108,14 +111,18 @@ class Channel:
         view = memoryview(data)
         descriptors = [each.fileno() for each in sockets]
         while view:
+            first, more = descriptors[:DESCRIPTORS_AT_ONCE], descriptors[DESCRIPTORS_AT_ONCE:]
+            piece = view[:1] if more else view  # each of them needs a byte to travel with
             try:
-                sent = socket.send_fds(self._end, [view], descriptors) if descriptors else self._end.send(view)
+                sent = socket.send_fds(self._end, [piece], first) if first else self._end.send(piece)
             except (BlockingIOError, InterruptedError):
                 await self._wait(self._loop.add_writer, self._loop.remove_writer)
                 continue
-            except OSError as error:
+            except ConnectionError as error:
                 raise GoneError(f"it is gone ({error.strerror or error})") from None
-            descriptors = []
+            except OSError as error:
+                raise ChannelError(f"it cannot be reached ({error.strerror or error})") from None
+            descriptors = more
             view = view[sent:]
 
     async def _receive(self) -> tuple[Body, list[socket.socket]]:
@@ -135,12 +142,14 @@ class Channel:
         """Read until so much is there. Raises ChannelError."""
         while len(self._received) < size:
             try:
-                data, descriptors, flags, _ = socket.recv_fds(self._end, READ_BYTES, MAX_DESCRIPTORS)
+                data, descriptors, flags, _ = socket.recv_fds(self._end, READ_BYTES, DESCRIPTORS_AT_ONCE)
             except (BlockingIOError, InterruptedError):
                 await self._wait(self._loop.add_reader, self._loop.remove_reader)
                 continue
-            except OSError as error:
+            except ConnectionError as error:
                 raise GoneError(f"it is gone ({error.strerror or error})") from None
+            except OSError as error:
+                raise ChannelError(f"it cannot be reached ({error.strerror or error})") from None
             for descriptor in descriptors:
                 os.set_inheritable(descriptor, False)
             self._descriptors.extend(descriptors)
@@ -170,7 +179,7 @@ class Channel:
 def _encoded(content: Body, sockets: Sequence[socket.socket] = ()) -> bytes:
     """The message, which says how many sockets travel with it. Raises ChannelError for one beyond the limits."""
     data = json.dumps(content | {"sockets": len(sockets)}, separators=(",", ":")).encode()
-    if len(data) > MAX_MESSAGE_BYTES or len(sockets) > MAX_DESCRIPTORS:
+    if len(data) > MAX_MESSAGE_BYTES or len(sockets) > MAX_SOCKETS:
         raise ChannelError(f"a message of {len(data)} bytes and {len(sockets)} sockets is too large")
     return _LENGTH.pack(len(data)) + data
 
