@@ -17,6 +17,7 @@ from wsproxy.frontend.admission import Gate
 from wsproxy.frontend.body import ClientBody, body_of
 from wsproxy.frontend.direct_replies import After, DirectReplies
 from wsproxy.frontend.forward import begin, see_through
+from wsproxy.frontend.half_closed import abort_at_reset, waits_for_answer
 from wsproxy.frontend.identity import ClientIdentity
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.route import Route
@@ -33,14 +34,6 @@ ReadHead = Callable[[bytes], tuple[RequestHead, int] | None]
 LINGER_BYTES: Final = 1024 * 1024
 LINGER_S: Final = 2.0
 """What is still read of a client told to go away, so that it sees why and no reset: mostly an upload (9112 9.6)."""
-
-ENDED_WITH_REQUEST_S: Final = 0.004
-"""An end that follows the request's last byte so closely was sent without waiting for anything: one tick of the
-kernel's clock, which counts no finer."""
-FIRST_LOOK_S: Final = 0.005
-LAST_LOOK_S: Final = 0.5
-"""When it is looked whether a client that has ended its side is still there: soon, as one that has left shows it by
-its first packet, and twice as late each time."""
 
 
 class ClientSession:
@@ -200,26 +193,19 @@ class ClientSession:
     def _hung_up(self) -> None:
         """The client left while an answer is under way: nobody is left to give it to.
 
-        One that ended its side right with its request (`printf … | nc -N`) waits for the answer: it is served as long
-        as the connection is not lost as well.
+        One that waits for the answer all the same is served as long as the connection is not lost as well.
         """
         stream = self._stream
         exchange = self.exchange
-        may_wait = exchange is None or stream.end_delay_s() < ENDED_WITH_REQUEST_S
-        if not stream.closed and may_wait:
+        if not stream.closed and (exchange is None or waits_for_answer(stream)):
             stream.on_hangup = self._hung_up
-            self._look_for_reset(FIRST_LOOK_S)
+            abort_at_reset(stream, self._is_over)
         elif exchange is not None:
             stream.abort()
             exchange.abandon()
 
-    def _look_for_reset(self, delay_s: float) -> None:
-        """Now and then until the session is over: after its end has been read, no loop tells of a client's reset."""
-        stream = self._stream
-        if stream.is_reset:
-            stream.abort()  # which calls `_hung_up`
-        elif self in self._service.sessions:
-            stream.loop.call_later(delay_s, self._look_for_reset, min(2 * delay_s, LAST_LOOK_S))
+    def _is_over(self) -> bool:
+        return self not in self._service.sessions
 
     # One request.
 
