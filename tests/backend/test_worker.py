@@ -10,10 +10,11 @@ import pytest
 from anyio import BrokenResourceError, EndOfStream
 
 from tests.fakes import ANSWER, ROUTE, Client, FakeTransport, UpstreamDialer, run, settle, sweep, until
+from wsproxy.backend.authority import Authority
 from wsproxy.backend.connection import UpstreamConnection
 from wsproxy.backend.guard import Guard
 from wsproxy.backend.totals import PoolTotals
-from wsproxy.backend.worker import Authority, Worker
+from wsproxy.backend.worker import Worker
 from wsproxy.config.model import RouteSettings
 from wsproxy.config.watch_settings import WatchSettings
 from wsproxy.errors import BODY_TOO_LARGE, INTERNAL, Failure, Retry
@@ -40,6 +41,7 @@ class Home:
         self.tasks = tasks
         self.next_ones: deque[Exchange] = deque()
         self.rested = 0
+        self.gone: list[Worker] = []
 
     async def connect(self, route: RouteSettings) -> UpstreamConnection:
         return UpstreamConnection(await self.upstream.dial(route.connect_timeout_s), self.deadlines, self.persistence)
@@ -51,9 +53,12 @@ class Home:
     def next_exchange(self, worker: Worker) -> Exchange | None:
         return self.next_ones.popleft() if self.next_ones else None
 
-    async def rest(self, worker: Worker) -> Exchange | None:
+    def put_down(self, worker: Worker) -> None:
         self.rested += 1
-        return None
+        worker.wake(None)
+
+    def left(self, worker: Worker) -> None:
+        self.gone.append(worker)
 
 
 class Body:

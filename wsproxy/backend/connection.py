@@ -95,8 +95,10 @@ class UpstreamConnection:
         if self.exchange is None:
             self.was_ended()
             self.close()
-        else:
-            self.reusable = False
+            return
+        self.reusable = False
+        if (on_data := self.stream.on_data) is not None:  # it was about to answer
+            on_data()
 
     def expire(self) -> None:
         """The deadline has passed: end the side that is waited for, which wakes the worker.

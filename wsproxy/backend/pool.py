@@ -13,12 +13,13 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Final
 
+from wsproxy.backend.authority import Authority
 from wsproxy.backend.connection import UpstreamConnection
 from wsproxy.backend.guard import Guard
 from wsproxy.backend.queue import BoundedQueue
 from wsproxy.backend.reach import Reach
 from wsproxy.backend.totals import PoolTotals
-from wsproxy.backend.worker import Authority, Worker
+from wsproxy.backend.worker import Worker
 from wsproxy.config.model import Address, RouteSettings, ServerSettings
 from wsproxy.config.watch_settings import WatchSettings
 from wsproxy.errors import CLIENT_LEFT, QUEUE_TIMEOUT, STOPPING, UNREACHABLE
@@ -132,7 +133,7 @@ class WorkerPool:
         self._closing.set()
         self.reach.close()
         for worker in self._idle:
-            _wake(worker, None)
+            worker.wake(None)
         self._idle.clear()
 
     def use(self, settings: ServerSettings) -> None:
@@ -151,7 +152,10 @@ class WorkerPool:
     def offer(self, exchange: Exchange) -> bool:
         """Take `exchange` if a worker, a place in the queue, or room for one more worker is free. Never waits."""
         if self._idle:
-            _wake(self._idle.pop(), exchange)
+            worker = self._idle.pop()
+            worker.busy_since = self._deadlines.now
+            self.exchanges += 1
+            worker.take(exchange)
             return True
         if self._tasks is None or self.is_closing:
             return False
@@ -210,26 +214,21 @@ class WorkerPool:
             self.fill()
         return exchange
 
-    async def rest(self, worker: Worker) -> Exchange | None:
-        """Wait for an exchange; None when the worker is to leave."""
+    def put_down(self, worker: Worker) -> None:
+        """A worker has nothing to do: it is idle, or to leave."""
         if self.is_closing:
-            self._left(worker)
-            return None
+            worker.wake(None)
+            return
         worker.idle_since = self._deadlines.now
-        wake: asyncio.Future[Exchange | None] = self._loop.create_future()
-        worker.wake = wake
         self._idle.append(worker)
         if self._waiting:
             self.fill()
         if len(self.workers) > self.settings.min_workers and self.deadline == NEVER:
             self.deadline = 0.0
-        exchange = await wake
-        if exchange is None:
-            self._left(worker)
-        else:
-            self.exchanges += 1
-            worker.busy_since = self._deadlines.now
-        return exchange
+
+    def left(self, worker: Worker) -> None:
+        """A worker has left."""
+        self.workers.discard(worker)
 
     async def connect(self, route: RouteSettings) -> UpstreamConnection:
         """Open a connection for a worker that has something for this route. Raises DialError."""
@@ -316,9 +315,6 @@ class WorkerPool:
             exchange.holder = None
         self.tasks.create_task(worker.run(exchange))
 
-    def _left(self, worker: Worker) -> None:
-        self.workers.discard(worker)
-
     def expire(self) -> None:
         """In every sweep while something waits or a worker may leave: fail what waited too long, let idle ones go."""
         now = self._deadlines.now
@@ -341,7 +337,7 @@ class WorkerPool:
             worker = idle.pop(0)
             self.shrunk += 1
             self.workers.discard(worker)
-            _wake(worker, None)
+            worker.wake(None)
         if not self.queue and not (idle and len(self.workers) > settings.min_workers):
             self.deadline = NEVER
 
@@ -370,13 +366,3 @@ def _may_come(exchange: Exchange, name: str) -> bool:
 def _authority(address: Address) -> Authority:
     own = address.authority or ("localhost" if address.unix_path else str(address))
     return Authority(own.encode("latin-1", "replace"), bool(address.authority), address.base_path.encode())
-
-
-def _wake(worker: Worker, exchange: Exchange | None) -> None:
-    """Hand an exchange (None: leave) to an idle worker."""
-    if exchange is not None:
-        exchange.holder = None
-    wake = worker.wake
-    worker.wake = None
-    if wake is not None and not wake.done():
-        wake.set_result(exchange)

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Final
 
 from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.backend.connection import ClientGoneError, TruncatedError, UpstreamConnection
 from wsproxy.backend.filtered import relay_filtered
-from wsproxy.backend.guard import Guard
-from wsproxy.backend.totals import PoolTotals
+from wsproxy.backend.interim import pass_interim
 from wsproxy.backend.upload import Upload
-from wsproxy.config.model import RouteSettings
+from wsproxy.backend.worker_home import WorkerHome
 from wsproxy.errors import (
     CLIENT_LEFT,
     INTERNAL,
@@ -34,15 +32,15 @@ from wsproxy.errors import (
     refused_answer,
 )
 from wsproxy.exchange import BODY, CONNECT, HEAD, BodyError, Exchange
-from wsproxy.http.codec import encode_request, encode_response, with_host
 from wsproxy.http.messages import MalformedResponseError, ResponseHead
 from wsproxy.net.dial import DialError, OutOfDescriptorsError
 from wsproxy.protection.retry import IDEMPOTENT, is_safe
 
 _logger = logging.getLogger("wsproxy.backend")
 
-INTERIM_LIMIT: Final = 64
-"""Interim answers to one request: progress notes (102) of minutes are fewer, and a server may not send without end."""
+KEPT_AFTER: Final = 2
+"""A server that ends its connections behind an answer has done so after so many; before that, its end may be in the
+socket already, and is waited for before another exchange is begun."""
 
 
 def _ends_early(response: ResponseHead, upload: Upload, connection: UpstreamConnection) -> bool:
@@ -55,60 +53,27 @@ def _ends_early(response: ResponseHead, upload: Upload, connection: UpstreamConn
     return response.status >= 300 or is_whole or upload.is_held
 
 
-@dataclass(frozen=True, slots=True)
-class Authority:
-    """The Host a backend would have: it gets that if it `is_own` (written as a URL), or if the client sent none."""
-
-    value: bytes
-    is_own: bool
-    base_path: bytes = b""  # of its URL: stands before every path that is asked for
-
-
-class WorkerHome(Protocol):
-    """What a worker asks of its pool."""
-
-    name: str
-    exchanges: int
-    authority: Authority
-    totals: PoolTotals
-    guard: Guard
-
-    @property
-    def tasks(self) -> asyncio.TaskGroup:
-        """Where uploads run."""
-        ...
-
-    async def connect(self, route: RouteSettings) -> UpstreamConnection:
-        """A new connection, for an exchange of this route. Raises DialError."""
-        ...
-
-    def try_out(self, connection: UpstreamConnection) -> bool:
-        """Take an idle connection to see whether the server keeps it; False when that is known, or being seen."""
-        ...
-
-    def next_exchange(self, worker: Worker) -> Exchange | None:
-        """What waits in the queue, or None."""
-        ...
-
-    async def rest(self, worker: Worker) -> Exchange | None:
-        """Wait idle for an exchange; None tells the worker to leave."""
-        ...
-
-
 class Worker:
     """Carries exchanges until its pool lets it go.
+
+    A usual exchange is carried while the worker's task sleeps: its head is sent at once, and its answer, if it is there
+    whole with the first bytes, is passed on as these come: waking the task would cost 1 us, twice. Whatever is not as
+    usual is left to the task, at the point where it stands.
 
     busy_since: the time of the last sweep when it took the exchange it holds; idle_since: likewise when it put it down.
     """
 
-    __slots__ = ("_connection", "_home", "busy_since", "idle_since", "wake")
+    __slots__ = ("_answer", "_begun", "_connection", "_home", "_wake", "_watched_at", "busy_since", "idle_since")
 
-    def __init__(self, home: WorkerHome) -> None:
+    def __init__(self, home: WorkerHome[Worker]) -> None:
         self._home = home
         self._connection: UpstreamConnection | None = None
         self.busy_since = 0.0
         self.idle_since = 0.0
-        self.wake: asyncio.Future[Exchange | None] | None = None
+        self._wake: asyncio.Future[Exchange | None] | None = None  # while the task sleeps
+        self._watched_at = 0.0
+        self._begun = False  # the exchange that the task is woken with has been sent
+        self._answer: ResponseHead | None = None  # and the head of its answer has been read
 
     @property
     def buffered_bytes(self) -> int:
@@ -117,18 +82,134 @@ class Worker:
 
     async def run(self, exchange: Exchange | None) -> None:
         """Carry `exchange` (None: begin idle) and all that follow."""
-        home = self._home
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 if exchange is not None:
                     await self._carry(exchange)
-                    exchange = home.next_exchange(self)
+                self._wake = wake = loop.create_future()
+                self._go_on()
+                exchange = await wake
                 if exchange is None:
-                    exchange = await home.rest(self)
-                    if exchange is None:
-                        return
+                    self._home.left(self)
+                    return
         finally:
+            under_way = None if self._connection is None else self._connection.exchange
             self._drop()
+            if under_way is not None:  # cancelled
+                self._end(under_way, STOPPING)
+
+    def _go_on(self) -> None:
+        """Take what waits, or be idle until something comes."""
+        if self._wake is None or self._wake.done():  # cancelled just now
+            return
+        exchange = self._home.next_exchange(self)
+        if exchange is None:
+            self._home.put_down(self)
+        elif not self._begins_at_once(exchange):
+            self.wake(exchange)
+
+    def take(self, exchange: Exchange) -> None:
+        """Carry `exchange`; only while the task sleeps."""
+        exchange.holder = None
+        if not self._begins_at_once(exchange):
+            self.wake(exchange)
+
+    def wake(self, exchange: Exchange | None) -> None:
+        """Have the task carry an exchange, or leave for None."""
+        wake = self._wake
+        self._wake = None
+        if wake is not None and not wake.done():
+            wake.set_result(exchange)
+
+    # The usual exchange.
+
+    def _begins_at_once(self, exchange: Exchange) -> bool:
+        """Send the head of a request that has no body, and could be sent again, over the connection that is there."""
+        connection = self._connection
+        if (
+            connection is None
+            or exchange.body is not None
+            or exchange.head.method not in IDEMPOTENT
+            or not connection.is_fresh()
+            or exchange.abandoned is not None
+        ):
+            return False
+        self._start(exchange)
+        try:
+            self._send_head(connection, exchange)
+        except BrokenResourceError:
+            self._hand_over(exchange, None)
+        except Exception:  # as in `_carry`
+            _logger.exception("%s: internal error", self._home.name)
+            self._end(exchange, INTERNAL)
+            self._go_on()
+        else:
+            connection.stream.on_data = self._heard
+        return True
+
+    def _heard(self) -> None:
+        """The server has answered, or ended the connection. One function, as each line runs for every request."""
+        connection = self._connection
+        if connection is None or (exchange := connection.exchange) is None:
+            return
+        connection.stream.on_data = None
+        response: ResponseHead | None = None
+        failure: Failure | None = None
+        try:
+            response = connection.try_read_head(exchange.head.method)
+            if response is None or not 200 <= response.status < 500 or exchange.edits or exchange.filter is not None:
+                self._hand_over(exchange, response)
+                return
+            if exchange.stages is not None:
+                exchange.stages.enter(BODY)
+            if not connection.try_relay(response, exchange):
+                self._hand_over(exchange, response)
+                return
+            self._settle(connection, response)
+        except MalformedResponseError:  # the task will meet it again
+            self._hand_over(exchange, None)
+            return
+        except ClientGoneError:
+            failure = CLIENT_LEFT
+        except Exception:  # as in `_carry`
+            _logger.exception("%s: internal error", self._home.name)
+            failure = INTERNAL
+        self._end(exchange, failure)
+        if connection.served > KEPT_AFTER:
+            self._go_on()
+        else:
+            exchange.client.loop.call_soon(self._go_on)
+
+    def _hand_over(self, exchange: Exchange, response: ResponseHead | None) -> None:
+        """Let the task go on with what was begun; the head of its answer has been read, if it is not None."""
+        self._begun = True
+        self._answer = response
+        self.wake(exchange)
+
+    def _start(self, exchange: Exchange) -> None:
+        """An attempt begins."""
+        exchange.attempts += 1
+        exchange.backend_name = self._home.name
+        if exchange.offered_at:
+            self._home.totals.queue_wait.record(exchange.client.loop.time() - exchange.offered_at)
+        self._watched_at = perf_counter() if self._home.guard.watching else 0.0
+
+    def _end(self, exchange: Exchange, failure: Failure | None) -> None:
+        """It is over."""
+        exchange.holder = None
+        if failure is None:
+            if self._watched_at:
+                self._home.guard.answered(exchange, self._watched_at)
+            exchange.finish()
+        else:
+            failure = exchange.abandoned or failure
+            self._drop_unless_idle()
+            self._home.totals.add_failure(failure)
+            self._home.guard.failed(failure, self._watched_at, self._home.exchanges)
+            exchange.fail(failure)
+
+    # Any exchange.
 
     @property
     def is_connected(self) -> bool:
@@ -143,17 +224,16 @@ class Worker:
     async def _carry(self, exchange: Exchange) -> None:
         """One attempt at `exchange`, which is finished or failed at the end, whatever happens."""
         failure: Failure | None = STOPPING  # what a cancelled worker leaves behind
-        exchange.attempts += 1
-        exchange.backend_name = self._home.name
-        if exchange.offered_at:
-            self._home.totals.queue_wait.record(exchange.client.loop.time() - exchange.offered_at)
-        watched_at = perf_counter() if self._home.guard.watching else 0.0
+        begun = self._begun
+        self._begun = False
+        if not begun:
+            self._start(exchange)
         try:
             connection = self._connection
             if exchange.abandoned is not None:
                 failure = exchange.abandoned
-            elif connection is not None and self._may_carry(connection, exchange):
-                failure = await self._over(connection, exchange, reused=True)
+            elif connection is not None and (begun or self._may_carry(connection, exchange)):
+                failure = await self._over(connection, exchange, reused=True, begun=begun)
                 if failure is not None and failure.retry is Retry.FRESH and exchange.abandoned is None:
                     failure = await self._once_more(connection, exchange, failure)
             else:
@@ -163,17 +243,7 @@ class Worker:
             _logger.exception("%s: internal error", self._home.name)
             failure = INTERNAL
         finally:
-            exchange.holder = None
-            if failure is None:
-                if watched_at:
-                    self._home.guard.answered(exchange, watched_at)
-                exchange.finish()
-            else:
-                failure = exchange.abandoned or failure
-                self._drop_unless_idle()
-                self._home.totals.add_failure(failure)
-                self._home.guard.failed(failure, watched_at, self._home.exchanges)
-                exchange.fail(failure)
+            self._end(exchange, failure)
 
     def _drop_unless_idle(self) -> None:
         """After a failure only a connection that the exchange never touched is kept."""
@@ -223,28 +293,36 @@ class Worker:
             self._connection = None
         return False
 
-    async def _over(self, connection: UpstreamConnection, exchange: Exchange, reused: bool) -> Failure | None:
-        """Send the request over `connection` and its response to the client."""
+    def _send_head(self, connection: UpstreamConnection, exchange: Exchange) -> Upload | None:
+        """Send the request's head, and begin to send its body. Raises BrokenResourceError."""
         connection.exchange = exchange
         exchange.holder = connection
+        if exchange.stages is not None:
+            exchange.stages.enter(HEAD)
+        head = self._home.authority.head_of(exchange)
+        connection.rearm(exchange.route.response_timeout_s)
+        if exchange.body is None:
+            connection.stream.write(head)
+            return None
+        upload = Upload(connection, exchange, exchange.body)
+        upload.start(head, self._home.tasks)
+        return upload
+
+    async def _over(
+        self, connection: UpstreamConnection, exchange: Exchange, reused: bool, begun: bool = False
+    ) -> Failure | None:
+        """Send the request over `connection`, if that has not been done, and its response to the client."""
         stages = exchange.stages
-        if stages is not None:
-            stages.enter(HEAD)
         upload: Upload | None = None
+        response, self._answer = self._answer, None
         try:
-            head = self._encode(exchange)
-            connection.rearm(exchange.route.response_timeout_s)
-            if exchange.body is None:
-                connection.stream.write(head)
-            else:
-                upload = Upload(connection, exchange, exchange.body)
-                upload.start(head, self._home.tasks)
-            method = exchange.head.method
-            while (response := connection.try_read_head(method)) is None:
+            if not begun:
+                upload = self._send_head(connection, exchange)
+            while response is None and (response := connection.try_read_head(exchange.head.method)) is None:
                 await connection.stream.more()
             if not 200 <= response.status < 500:
                 if response.status < 200:
-                    response = await self._pass_interim(response, connection, exchange, upload)
+                    response = await pass_interim(response, connection, exchange, upload)
                 if response.status == 101:
                     self._detach(connection, exchange, response)
                     return None
@@ -274,13 +352,17 @@ class Worker:
         if upload is not None and not upload.done:
             exchange.keep_alive = False
             connection.reusable = False
+        self._settle(connection, response)
+        return None
+
+    def _settle(self, connection: UpstreamConnection, response: ResponseHead) -> None:
+        """The answer has been passed on whole."""
         if connection.reusable:
             connection.rest(response.keep_alive_timeout_s)
         else:
             if response.keep_alive and connection.stream.eof:
                 connection.was_ended_at_once()
             self._drop()
-        return None
 
     def _refused(self, status: int, exchange: Exchange) -> Failure | None:
         """What an error answer says of its server, and a failure if another one is asked instead of passing it on."""
@@ -296,22 +378,6 @@ class Worker:
         self._connection = None
         exchange.response = response
         exchange.upstream = connection.detach()
-
-    def _encode(self, exchange: Exchange) -> bytes:
-        """The request's head for this backend, which may want a Host of its own."""
-        head = exchange.sent
-        authority = self._home.authority
-        own_host = not head.authority or (authority.is_own and not exchange.route.preserve_host)
-        if not own_host and not authority.base_path:
-            return encode_request(head, exchange.identity)
-        fields, target = head.fields, head.target  # another attempt may go to a backend that gets the client's own
-        if own_host:
-            with_host(head, authority.value)
-        if authority.base_path and target.startswith(b"/"):
-            head.target = authority.base_path + target
-        encoded = encode_request(head, exchange.identity)
-        head.fields, head.target = fields, target
-        return encoded
 
     def _lost(
         self, connection: UpstreamConnection, exchange: Exchange, upload: Upload | None, reused: bool
@@ -332,30 +398,3 @@ class Worker:
         if connection.timed_out and failure.status == 502:
             return bad_answer("silent inside its answer")
         return failure
-
-    async def _pass_interim(
-        self, response: ResponseHead, connection: UpstreamConnection, exchange: Exchange, upload: Upload | None
-    ) -> ResponseHead:
-        """Forward interim responses to clients that know them, and return the final one or the 101.
-
-        A 100 only to those that wait for one: to others it would say nothing, and not all of them expect it.
-        """
-        head = exchange.head
-        passed = 0
-        while response.status < 200 and response.status != 101:
-            passed += 1
-            if passed > INTERIM_LIMIT:
-                raise MalformedResponseError("too many interim answers")
-            wanted = head.minor_version > 0
-            if response.status == 100:  # which we may have said in the server's place already
-                wanted = wanted and upload is not None and head.expect_continue and not upload.continued
-                if upload is not None:
-                    upload.continued = upload.continued or wanted
-                    upload.permit()
-            if wanted:
-                exchange.committed = True
-                await connection.send(exchange, encode_response(response, False, False, 1))
-            response = await connection.read_head(head.method)
-        if response.status == 101 and not head.upgrade:
-            raise MalformedResponseError("101 without an upgrade")
-        return response

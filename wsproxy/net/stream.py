@@ -54,6 +54,7 @@ class Stream(asyncio.Protocol, ByteStream):
     else "" and 0.
     stall_timeout_s: how long the peer may take nothing of what is written, for who watches that.
     on_hangup: called once when the peer half-closes or is lost while nobody waits for its bytes.
+    on_data: called when bytes have come that nobody waits for; who sets it takes it away.
     """
 
     __slots__ = (
@@ -67,6 +68,7 @@ class Stream(asyncio.Protocol, ByteStream):
         "closed",
         "eof",
         "loop",
+        "on_data",
         "on_hangup",
         "stall_timeout_s",
         "transport",
@@ -88,6 +90,7 @@ class Stream(asyncio.Protocol, ByteStream):
         self.write_paused = False
         self.stall_timeout_s = STALL_TIMEOUT_S
         self.on_hangup: Callable[[], None] | None = None
+        self.on_data: Callable[[], None] | None = None
 
     # What the transport calls.
 
@@ -100,6 +103,8 @@ class Stream(asyncio.Protocol, ByteStream):
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
+        elif (on_data := self.on_data) is not None:
+            on_data()
         elif len(self.buffer) >= READ_HIGH_WATER_BYTES and not self._reading_paused:
             self._reading_paused = True
             self.transport.pause_reading()
