@@ -12,6 +12,8 @@ from wsproxy.config.model import Address, ServerSettings
 from wsproxy.discovery.found import MOST_SERVERS, Found
 from wsproxy.finder import Finder
 
+TEMPLATE = ServerSettings("template", Address("template", 1))
+
 
 class Taken:
     """sets: the names of each set that was taken over. held: of the last one, those that get nothing new."""
@@ -26,8 +28,7 @@ class Taken:
 
 
 def finder(taken: Taken) -> Finder:
-    settings = DiscoverySettings(Target("dns", "app.test", "80"))
-    return Finder("http", settings, ServerSettings("template", Address("template", 1)), taken.use)
+    return Finder("http", DiscoverySettings(Target("dns", "app.test", "80")), TEMPLATE, taken.use)
 
 
 def test_what_cannot_be_asked_is_left_out_and_named_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -49,6 +50,25 @@ def test_of_too_many_those_are_used_that_take_requests(caplog: pytest.LogCapture
     anyio.run(finder(taken).found, many)
     assert taken.sets == [sorted(each.address for each in many if each.takes_new)]
     assert "1010 servers, of which 1000 are used" in caplog.records[0].message
+
+
+@pytest.mark.parametrize(
+    ("target", "reasons", "said"),
+    [
+        (Target("dns", "app.test", "80"), ["away after 5.1 s", "away after 5.2 s", "REFUSED", "REFUSED"], [0, 2]),
+        (Target("file", path="/s.json"), ["/s.json:1:2: no", "/s.json:1:2: no", "/s.json:3:1: no"], [0, 2]),
+    ],
+)
+def test_of_failures_in_a_row_each_kind_is_told_once(
+    target: Target, reasons: list[str], said: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    finding = Finder("http", DiscoverySettings(target), TEMPLATE, Taken().use)
+    for reason in reasons:
+        finding.not_found(reason)
+    assert [each.message for each in caplog.records] == [
+        f"http: {target}: {reasons[number]}: no server is known" for number in said
+    ]
+    assert finding.errors == len(reasons)
 
 
 @pytest.mark.parametrize("servers", [[], [Found("10.0.0.1:80", takes_new=False)]])

@@ -7,6 +7,7 @@ so that a server which stays keeps its pool, its connections and its WebSockets.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -19,7 +20,9 @@ from wsproxy.discovery.found import MOST_SERVERS, Found
 from wsproxy.discovery.source import discover
 
 SAY_EVERY_S: Final = 60.0
-"""A source that does not answer is worth a line, but not one for each question."""
+"""A source that does not answer is worth a line, but not one for each question that ends in the same way."""
+
+_DIGITS: Final = re.compile(r"[0-9]+")
 
 _logger = logging.getLogger("wsproxy.discovery")
 
@@ -41,6 +44,7 @@ class Finder:
         self._found: tuple[Found, ...] | None = None
         self._last: tuple[Found, ...] | None = None
         self._said_at = -SAY_EVERY_S
+        self._said = ""
 
     async def run(self) -> None:
         """Find until cancelled."""
@@ -64,8 +68,10 @@ class Finder:
         """The source could not be asked: what it said last stays."""
         self.errors += 1
         now = time.monotonic()
-        if now - self._said_at >= SAY_EVERY_S:
-            self._said_at = now
+        # Who mends a file wants to hear of the next mistake in it; elsewhere a number may be how long somebody waited.
+        mistake = reason if self.settings.target.kind == "file" else _DIGITS.sub("", reason)
+        if mistake != self._said or now - self._said_at >= SAY_EVERY_S:
+            self._said_at, self._said = now, mistake
             kept = f"the {self.count} servers found before stay" if self.at else "no server is known"
             _logger.warning("%s: %s: %s: %s", self._group, self.settings.target, reason, kept)
 
