@@ -414,6 +414,8 @@ async def test_what_one_process_did_not_do_is_said(tmp_path: Path) -> None:
     async with RawServer(ok()) as server, processes(tmp_path, http_route(server.port, section="websocket")) as running:
         stopped, _ = running.children
         os.kill(stopped, signal.SIGSTOP)
+        assert (await running.admin.get("/sessions", timeout=30)).json() == {"sessions": []}
+        await running.running.wait_for("the WebSockets of process 1 are not listed: no answer to 'sessions' within 5 s")
         answer = await running.admin.post("/sessions/drain", json={}, timeout=30)
         os.kill(stopped, signal.SIGCONT)
         assert (answer.status_code, answer.json()) == (503, {"error": "1 of 2 processes did not answer: [1]"})

@@ -6,6 +6,7 @@ follows. A session is named by its process too, since each process counts its ow
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from heapq import nlargest
@@ -31,6 +32,8 @@ from wsproxy.supervisor.plain import plain, shaped
 
 MARK = "@"
 """Between a session's name in its process and the process's id."""
+
+_logger = logging.getLogger("wsproxy.process")
 
 
 class ManyControl:
@@ -126,9 +129,12 @@ class ManyControl:
     # WebSockets.
 
     async def sessions(self, selection: Selection, limit: int) -> Sequence[SessionFigures]:
-        """The WebSockets that fit, the longest idle first."""
+        """The WebSockets that fit, the longest idle first; the log names a process whose own are not among them."""
         body = {"selection": plain(selection), "limit": limit}
         answers = await self._children.ask_all("sessions", lambda _: body)
+        for child, answer in answers.items():
+            if _is_missing(answer):
+                _logger.warning("the WebSockets of process %d are not listed: %s", child.number, answer)
         found = [
             replace(session, id=f"{session.id}{MARK}{child.pid}")
             for child, answer in answers.items()
