@@ -22,6 +22,7 @@ from tests.integration.websocket_wire import (
     receive_frame,
 )
 from wsproxy.frontend.pair import CLOSE_TIMEOUT_S
+from wsproxy.ws.frames import FrameScanner
 
 SOON_S = CLOSE_TIMEOUT_S / 2
 """Nothing has waited for an echo that does not come."""
@@ -203,3 +204,25 @@ async def test_a_websocket_that_ignores_the_stop_is_ended_at_shutdown_timeout() 
         signal.raise_signal(signal.SIGTERM)
         assert await frames_until_end(pair.client) == [closing(1001)]
         assert await frames_until_end(pair.upstream) == [closing(1001)]
+
+
+@in_loop
+async def test_a_bug_ends_one_websocket_and_not_the_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = FrameScanner.feed
+
+    def broken(scanner: FrameScanner, data: bytes) -> bytes:
+        if b"bug" in data:
+            raise RuntimeError("a bug")
+        return feed(scanner, data)
+
+    monkeypatch.setattr(FrameScanner, "feed", broken)
+    async with relayed() as other, relayed() as pair:
+        await pair.upstream.send(frame(TEXT, b"bug"))
+        assert await receive_frame(pair.client) == closing(1001)
+        assert await pair.client.rest() == b""
+        await other.upstream.send(frame(TEXT, b"well"))
+        assert await receive_frame(other.client) == (TEXT, b"well")
+        await other.client.close()
+    assert "internal error in a relay" in caplog.text

@@ -333,6 +333,32 @@ async def test_on_hangup_tells_of_an_end_that_nobody_waits_for(near: Stream, far
 
 
 @on_both
+async def test_on_data_is_called_in_place_of_waking_the_reader_who_hears_of_the_end(near: Stream, far: Stream) -> None:
+    heard: list[bytes] = []
+    far.on_data = lambda: heard.append(far.take())
+    waiting = asyncio.ensure_future(far.receive())
+    await settle()
+    near.write(b"one")
+    await until(lambda: heard)
+    assert not waiting.done()
+    near.shut_down_writing()
+    with pytest.raises(EndOfStream):
+        await waiting
+    assert heard == [b"one"]
+
+
+@on_both
+async def test_a_reader_can_be_given_another_error(near: Stream, far: Stream) -> None:
+    waiting = asyncio.ensure_future(far.receive())
+    await settle()
+    assert far.expire_read(BrokenResourceError())
+    with pytest.raises(BrokenResourceError):
+        await waiting
+    near.write(b"x")
+    assert await far.receive() == b"x"
+
+
+@on_both
 async def test_on_hangup_is_silent_while_a_reader_hears_of_the_end_itself(near: Stream, far: Stream) -> None:
     told: list[str] = []
     far.on_hangup = lambda: told.append("gone")

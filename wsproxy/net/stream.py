@@ -54,7 +54,7 @@ class Stream(asyncio.Protocol, ByteStream):
     else "" and 0.
     stall_timeout_s: how long the peer may take nothing of what is written, for who watches that.
     on_hangup: called once when the peer half-closes or is lost while nobody waits for its bytes.
-    on_data: called when bytes have come that nobody waits for; who sets it takes it away.
+    on_data: called when bytes have come, in place of waking who waits for them; who sets it takes it away.
     """
 
     __slots__ = (
@@ -99,12 +99,12 @@ class Stream(asyncio.Protocol, ByteStream):
 
     def data_received(self, data: bytes) -> None:
         self.buffer = self.buffer + data if self.buffer else data
-        if (waiter := self._waiter) is not None:
+        if (on_data := self.on_data) is not None:
+            on_data()
+        elif (waiter := self._waiter) is not None:
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
-        elif (on_data := self.on_data) is not None:
-            on_data()
         elif len(self.buffer) >= READ_HIGH_WATER_BYTES and not self._reading_paused:
             self._reading_paused = True
             self.transport.pause_reading()
@@ -145,12 +145,12 @@ class Stream(asyncio.Protocol, ByteStream):
 
     # What the proxy calls.
 
-    def expire_read(self) -> bool:
-        """Have the reader that waits now raise ReadTimeoutError; False when nobody waits."""
+    def expire_read(self, error: Exception | None = None) -> bool:
+        """Have the reader that waits now raise ReadTimeoutError, or `error`; False when nobody waits."""
         waiter = self._waiter
         if waiter is None or waiter.done():
             return False
-        waiter.set_exception(ReadTimeoutError())
+        waiter.set_exception(error or ReadTimeoutError())
         return True
 
     def take(self) -> bytes:
