@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
-from wsproxy.config.model import Address, RouteSettings, ServerSettings
+from wsproxy.config.group_settings import Address, ServerSettings
+from wsproxy.config.model import RouteSettings
 from wsproxy.exchange import Exchange, RequestBody
 from wsproxy.http.messages import RequestHead
 from wsproxy.net.deadlines import Deadlines

@@ -44,7 +44,8 @@ LAYERS: Final = (
 
 SHAPES: Final = {
     *("wsproxy", "wsproxy.errors", "wsproxy.http.messages"),
-    *("wsproxy.config.model", "wsproxy.config.content_settings", "wsproxy.config.watch_settings"),
+    *("wsproxy.config.model", "wsproxy.config.group_settings", "wsproxy.config.content_settings"),
+    "wsproxy.config.watch_settings",
     *("wsproxy.config.budget_settings", "wsproxy.config.cache_settings", "wsproxy.config.discovery_settings"),
 }
 """What everyone may know: frozen settings, message heads, failures."""

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from wsproxy.config.discovery_settings import DiscoverySettings, Target
-from wsproxy.config.model import Address, ServerSettings
+from wsproxy.config.group_settings import Address, ServerSettings
 from wsproxy.discovery.found import MOST_SERVERS, Found
 from wsproxy.finder import Finder
 

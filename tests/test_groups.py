@@ -12,7 +12,7 @@ import anyio
 from tests.fakes import make_server
 from tests.integration.harness import in_loop
 from wsproxy.config.discovery_settings import DiscoverySettings, Target
-from wsproxy.config.model import GroupSettings
+from wsproxy.config.group_settings import GroupSettings
 from wsproxy.groups import Groups
 from wsproxy.net.deadlines import Deadlines
 from wsproxy.running import RunningGroup

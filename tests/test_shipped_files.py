@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from wsproxy.config.build import load
-from wsproxy.config.model import Address, Config, ServerSettings
+from wsproxy.config.group_settings import Address, ServerSettings
+from wsproxy.config.model import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = re.compile(r"(?m)^# ([a-z]\w* = .*)$")

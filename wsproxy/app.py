@@ -16,7 +16,8 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from wsproxy.administration import Administration
 from wsproxy.config.diff import Plan, make_plan
-from wsproxy.config.model import AdminSettings, Config, FrontendSettings, GroupSettings
+from wsproxy.config.group_settings import GroupSettings
+from wsproxy.config.model import AdminSettings, Config, FrontendSettings
 from wsproxy.figures import Figures
 from wsproxy.groups import Groups
 from wsproxy.listeners import Listeners, shutdown_timeout_s

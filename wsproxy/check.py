@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from wsproxy.config.cache_settings import CacheSettings
-from wsproxy.config.model import Config, LogSettings, ServerSettings
+from wsproxy.config.group_settings import ServerSettings
+from wsproxy.config.model import Config, LogSettings
 from wsproxy.config.share import effective_total
 from wsproxy.frontend.own_answers import ErrorPageError, read_page
 from wsproxy.net.cpus import usable_cpus

@@ -27,7 +27,8 @@ from wsproxy.caching import Caching
 from wsproxy.config.addresses import UPSTREAM
 from wsproxy.config.diff import Changes, Plan
 from wsproxy.config.errors import ConfigError
-from wsproxy.config.model import Address, Config, ServerSettings
+from wsproxy.config.group_settings import Address, ServerSettings
+from wsproxy.config.model import Config
 from wsproxy.config.shown import shown
 from wsproxy.figures import Figures, backend_figures, url_of
 from wsproxy.groups import Groups

@@ -14,7 +14,7 @@ import wsproxy
 from wsproxy.backend.backend import Backend
 from wsproxy.cache.cache import Cache
 from wsproxy.cache.outcomes import MEANINGS
-from wsproxy.config.model import Address
+from wsproxy.config.group_settings import Address
 from wsproxy.finder import Finder
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.relay import Relay

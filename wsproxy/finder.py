@@ -15,7 +15,7 @@ from typing import Final
 
 from wsproxy.config.addresses import UPSTREAM
 from wsproxy.config.discovery_settings import DiscoverySettings
-from wsproxy.config.model import ServerSettings
+from wsproxy.config.group_settings import ServerSettings
 from wsproxy.discovery.found import MOST_SERVERS, Found
 from wsproxy.discovery.source import discover
 

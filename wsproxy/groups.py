@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from wsproxy.backend.backend import Backend
-from wsproxy.config.model import GroupSettings
+from wsproxy.config.group_settings import GroupSettings
 from wsproxy.running import RunningGroup
 
 

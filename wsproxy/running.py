@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from wsproxy.backend.backend import Backend
 from wsproxy.backend.group import Group
 from wsproxy.config.diff import server_key
-from wsproxy.config.model import GroupSettings, ScalingSettings, ServerSettings
+from wsproxy.config.group_settings import GroupSettings, ScalingSettings, ServerSettings
 from wsproxy.finder import Finder
 from wsproxy.health.checker import HealthChecker, ProbeRecord, ProbeTarget
 from wsproxy.health.probe import probe
@@ -106,9 +106,7 @@ class RunningGroup:
             return
         await self._use_servers(settings.servers, "no longer configured")
 
-    async def _use_servers(
-        self, wanted: Sequence[ServerSettings], reason: str, keeping: Collection[str] = ()
-    ) -> None:
+    async def _use_servers(self, wanted: Sequence[ServerSettings], reason: str, keeping: Collection[str] = ()) -> None:
         """These are all there are now, besides those named as `keeping`; who is not among them goes for `reason`."""
         staying = {server_key(server) for server in wanted}
         for backend in tuple(self.group.backends.values()):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from wsproxy.config.model import ScalingSettings
+from wsproxy.config.group_settings import ScalingSettings
 from wsproxy.managed.servers import ManagedServers
 from wsproxy.protection.autoscale import AutoscaleState, Look
 

@@ -17,7 +17,7 @@ from wsproxy.backend.group import Group
 from wsproxy.backend.pool import WorkerPool
 from wsproxy.balancing.affinity import Preference
 from wsproxy.balancing.slow_start import PARTS
-from wsproxy.config.model import ServerSettings
+from wsproxy.config.group_settings import ServerSettings
 from wsproxy.config.watch_settings import WatchSettings
 from wsproxy.errors import NO_BACKEND, QUEUE_TIMEOUT
 from wsproxy.net.deadlines import NEVER, Deadlines

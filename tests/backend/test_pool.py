@@ -17,7 +17,7 @@ from wsproxy.backend import pool as pool_module
 from wsproxy.backend.pool import WorkerPool
 from wsproxy.backend.queue import BoundedQueue
 from wsproxy.backend.worker import Worker
-from wsproxy.config.model import Address, ServerSettings
+from wsproxy.config.group_settings import Address, ServerSettings
 from wsproxy.errors import INTERNAL, QUEUE_TIMEOUT, STOPPING
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines

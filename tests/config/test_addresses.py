@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wsproxy.config.addresses import LISTEN_HOST, NETWORKS, UPSTREAM
-from wsproxy.config.model import Address
+from wsproxy.config.group_settings import Address
 from wsproxy.config.values import Parser
 
 

@@ -8,19 +8,8 @@ import pytest
 
 from wsproxy.config.build import load
 from wsproxy.config.errors import ConfigError
-from wsproxy.config.model import (
-    Address,
-    CertificateSettings,
-    Config,
-    FrontendSettings,
-    GroupSettings,
-    HeaderMatch,
-    HealthSettings,
-    LogSettings,
-    ManagedSettings,
-    RouteSettings,
-    ServerSettings,
-)
+from wsproxy.config.group_settings import Address, GroupSettings, HealthSettings, ManagedSettings, ServerSettings
+from wsproxy.config.model import CertificateSettings, Config, FrontendSettings, HeaderMatch, LogSettings, RouteSettings
 
 _ORIGINAL = """\
 [frontend]

@@ -9,17 +9,9 @@ import pytest
 from wsproxy.config import content_keys, schema, server_keys
 from wsproxy.config.budget_settings import OverloadSettings
 from wsproxy.config.content_settings import CompressionSettings, StaticSettings
+from wsproxy.config.group_settings import HealthSettings, ManagedSettings, ServerSettings
 from wsproxy.config.keys import Key, SectionKind, Table
-from wsproxy.config.model import (
-    FrontendSettings,
-    HealthSettings,
-    LogSettings,
-    ManagedSettings,
-    RateLimitSettings,
-    RouteSettings,
-    ServerSettings,
-    WebSocketSettings,
-)
+from wsproxy.config.model import FrontendSettings, LogSettings, RateLimitSettings, RouteSettings, WebSocketSettings
 from wsproxy.config.route_keys import HTTP_ROUTE
 from wsproxy.config.schema import SECTIONS
 

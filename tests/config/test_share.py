@@ -6,7 +6,8 @@ import pytest
 
 from wsproxy.config.budget_settings import OverloadSettings
 from wsproxy.config.build import load
-from wsproxy.config.model import Address, Rate, ServerSettings
+from wsproxy.config.group_settings import Address, ServerSettings
+from wsproxy.config.model import Rate
 from wsproxy.config.share import Share, effective_total, share_config, share_server
 
 TEXT = """
@@ -27,7 +28,6 @@ startup_servers = 2
 """
 
 POOL_KEYS = frozenset({"max_workers", "min_workers", "buffer_size"})
-
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from wsproxy.config.model import Address, HealthSettings
+from wsproxy.config.group_settings import Address, HealthSettings
 from wsproxy.health.checker import HealthChecker, ProbeRecord, ProbeTarget
 
 SETTINGS = HealthSettings(interval_s=10, fall=2, rise=2)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from wsproxy.config.model import Address, HealthSettings
+from wsproxy.config.group_settings import Address, HealthSettings
 from wsproxy.health.probe import probe
 
 HEALTH = HealthSettings(path="/healthCheck", timeout_s=20)
@@ -75,7 +75,7 @@ def with_body(body: bytes, status: bytes = b"200 OK") -> bytes:
         (with_body(b"\xff\xfe\x00"),),
         (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", with_body(b"")),
         tuple(bytes([byte]) for byte in with_body(b'{"status": 200}')),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"sta\r\n", b"c\r\ntus\": 200}  \r\n0\r\n\r\n"),
+        (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"sta\r\n', b'c\r\ntus": 200}  \r\n0\r\n\r\n'),
     ],
     ids=lambda pieces: repr(pieces[0][:60]),
 )

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from wsproxy.config.model import HealthSettings
+from wsproxy.config.group_settings import HealthSettings
 from wsproxy.health.verdict import VerdictState
 
 SETTINGS = HealthSettings(interval_s=10, fall=3, rise=2)

@@ -12,7 +12,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from websockets.asyncio.server import ServerConnection, serve
 
 from wsproxy.config.build import load
-from wsproxy.config.model import Address, HealthSettings
+from wsproxy.config.group_settings import Address, HealthSettings
 from wsproxy.health.probe import probe
 
 HEALTH = HealthSettings(path="/live", kind="websocket", timeout_s=20)

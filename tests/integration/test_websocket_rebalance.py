@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.integration.harness import RawServer, eventually, http_route, in_loop, proxy
 from tests.integration.websocket_pair import relays_of
 from tests.integration.websocket_wire import closing, echo, open_websocket, receive_frame
-from wsproxy.config.model import Address, ServerSettings
+from wsproxy.config.group_settings import Address, ServerSettings
 
 
 @in_loop

@@ -31,7 +31,7 @@ from tests.integration.websocket_wire import (
     open_websocket,
     receive_frame,
 )
-from wsproxy.config.model import Address, ServerSettings
+from wsproxy.config.group_settings import Address, ServerSettings
 
 LINES = "on_backend_loss = reconnect\nreconnect_timeout = 2s\nalgorithm = round-robin\nmax_workers = 20\n"
 

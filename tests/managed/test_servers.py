@@ -18,7 +18,7 @@ import anyio
 import pytest
 
 from tests.integration.harness import eventually
-from wsproxy.config.model import Address, ManagedSettings, ServerSettings
+from wsproxy.config.group_settings import Address, ManagedSettings, ServerSettings
 from wsproxy.managed.restart import SHORT_LIVES
 from wsproxy.managed.servers import ManagedServers
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes import run, settle
 from tests.ports import free_port
-from wsproxy.config.model import Address
+from wsproxy.config.group_settings import Address
 from wsproxy.net import dial as dial_module
 from wsproxy.net.dial import Dialer, DialError
 

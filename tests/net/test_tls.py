@@ -17,7 +17,8 @@ from anyio import BrokenResourceError, EndOfStream
 from tests.certificates import Authority
 from tests.descriptors import open_sockets
 from tests.fakes import run
-from wsproxy.config.model import Address, CertificateSettings
+from wsproxy.config.group_settings import Address
+from wsproxy.config.model import CertificateSettings
 from wsproxy.net.accepted import connect_tls, peek, receive
 from wsproxy.net.dial import Dialer, DialError
 from wsproxy.net.stream import Stream

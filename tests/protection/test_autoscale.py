@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsproxy.config.model import ScalingSettings
+from wsproxy.config.group_settings import ScalingSettings
 from wsproxy.protection.autoscale import AutoscaleState, Look
 
 SETTINGS = ScalingSettings(max_load=50, min_load=10, upscale_pings=2, downscale_pings=4)

@@ -9,7 +9,8 @@ from ipaddress import ip_network
 import pytest
 
 from wsproxy.config.build import load
-from wsproxy.config.model import Address, AdminSettings, FrontendSettings, RouteSettings, ServerSettings
+from wsproxy.config.group_settings import Address, ServerSettings
+from wsproxy.config.model import AdminSettings, FrontendSettings, RouteSettings
 from wsproxy.observe.histogram import Durations
 from wsproxy.observe.snapshot import (
     Answered,

@@ -13,7 +13,7 @@ from wsproxy.backend.guard import Guard
 from wsproxy.backend.pool import WorkerPool
 from wsproxy.backend.totals import Counted
 from wsproxy.balancing.slow_start import parts_of, warm_parts
-from wsproxy.config.model import Address, ServerSettings
+from wsproxy.config.group_settings import Address, ServerSettings
 from wsproxy.config.watch_settings import WatchSettings
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import Deadlines

@@ -23,7 +23,7 @@ from wsproxy.backend.totals import Counted
 from wsproxy.balancing.named_sessions import NamedSessions
 from wsproxy.balancing.policy import Policy
 from wsproxy.balancing.slow_start import step_s
-from wsproxy.config.model import ServerSettings
+from wsproxy.config.group_settings import ServerSettings
 from wsproxy.config.watch_settings import WatchSettings
 from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT, UNREACHABLE, Failure
 from wsproxy.exchange import Exchange

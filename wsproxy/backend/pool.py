@@ -20,7 +20,8 @@ from wsproxy.backend.queue import BoundedQueue
 from wsproxy.backend.reach import Reach
 from wsproxy.backend.totals import PoolTotals
 from wsproxy.backend.worker import Worker
-from wsproxy.config.model import Address, RouteSettings, ServerSettings
+from wsproxy.config.group_settings import Address, ServerSettings
+from wsproxy.config.model import RouteSettings
 from wsproxy.config.watch_settings import WatchSettings
 from wsproxy.errors import CLIENT_LEFT, QUEUE_TIMEOUT, STOPPING, UNREACHABLE
 from wsproxy.exchange import Exchange

@@ -10,7 +10,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
-from wsproxy.config.model import Address, IPNetwork
+from wsproxy.config.group_settings import Address
+from wsproxy.config.model import IPNetwork
 from wsproxy.config.values import Parser, joined, url_path
 
 _SCHEMES: Final = {"http": 80, "https": 443}

@@ -19,20 +19,22 @@ from wsproxy.config.crosscheck import check, written_once
 from wsproxy.config.discovery_settings import DiscoverySettings
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.group_checks import group_name, is_on, server_name
-from wsproxy.config.model import (
+from wsproxy.config.group_settings import (
     Address,
+    GroupSettings,
+    HealthSettings,
+    ManagedSettings,
+    ScalingSettings,
+    ServerSettings,
+)
+from wsproxy.config.model import (
     AdminSettings,
     CertificateSettings,
     Config,
     ErrorPageSettings,
     FrontendSettings,
-    GroupSettings,
-    HealthSettings,
     LogSettings,
-    ManagedSettings,
     RouteSettings,
-    ScalingSettings,
-    ServerSettings,
     TcpSettings,
     WebSocketSettings,
 )

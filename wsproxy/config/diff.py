@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from wsproxy.config.model import Config, FrontendSettings, GroupSettings, RouteSettings, ServerSettings, TcpSettings
+from wsproxy.config.group_settings import GroupSettings, ServerSettings
+from wsproxy.config.model import Config, FrontendSettings, RouteSettings, TcpSettings
 
 
 @dataclass(frozen=True, slots=True)

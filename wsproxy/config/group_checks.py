@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from wsproxy.config.choosing import WITHOUT_WEIGHTS
 from wsproxy.config.errors import Place, Problem
-from wsproxy.config.model import Address, RouteSettings, ServerSettings
+from wsproxy.config.group_settings import Address, ServerSettings
+from wsproxy.config.model import RouteSettings
 from wsproxy.config.schema import CHOOSING_KINDS
 from wsproxy.config.sections import ParsedSection, Sections, Setting, suggestion
 from wsproxy.config.server_keys import BREAKER, GROUP_TABLES, OUTLIER

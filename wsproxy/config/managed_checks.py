@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsproxy.config.errors import Problem
-from wsproxy.config.model import ScalingSettings
+from wsproxy.config.group_settings import ScalingSettings
 from wsproxy.config.sections import ParsedSection, Sections
 from wsproxy.config.server_keys import MANAGED, SCALING
 

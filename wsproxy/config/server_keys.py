@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from wsproxy.config import model, watch_settings
+from wsproxy.config import group_settings, watch_settings
 from wsproxy.config.addresses import UPSTREAM
 from wsproxy.config.discovering import API, DISCOVER, RESOLVER
 from wsproxy.config.failing import SHARE, STATUSES
@@ -41,10 +41,10 @@ _UPSTREAM_TLS: Final = (
 
 UPSTREAM_TLS: Final = Table(None, _UPSTREAM_TLS)
 
-POOL: Final = Table(model.ServerSettings, _POOL)
+POOL: Final = Table(group_settings.ServerSettings, _POOL)
 
 SERVER: Final = Table(
-    model.ServerSettings,
+    group_settings.ServerSettings,
     (
         Key("addr", UPSTREAM, None, "where it listens; serverN means the same", needed=True, field="address"),
         Key("name", SERVER_NAME, None, "its name in logs and metrics; its address by default"),
@@ -57,7 +57,7 @@ SERVER: Final = Table(
 )
 
 HEALTH: Final = Table(
-    model.HealthSettings,
+    group_settings.HealthSettings,
     (
         Key("enable_health_check", BOOLEAN, "no", "probe with GET health_check_path, not a mere connect", field=""),
         Key("health_check_path", PROBE_TARGET, "/healthCheck", "what the probe asks for", field="path"),
@@ -98,7 +98,7 @@ BREAKER: Final = Table(
 )
 
 MANAGED: Final = Table(
-    model.ManagedSettings,
+    group_settings.ManagedSettings,
     (
         Key("command", WORDS, None, "starts one server: <sock> its socket, <name> its name, <python> this Python"),
         Key("args", WORDS, None, "more words of the command, on as many lines as you like", field=""),
@@ -121,7 +121,7 @@ DISCOVERY: Final = Table(
 )
 
 SCALING: Final = Table(
-    model.ScalingSettings,
+    group_settings.ScalingSettings,
     (
         Key("max_load", _COUNT, "50", "requests a second and WebSockets per server above which one is added"),
         Key("min_load", _COUNT, "10", "those below which one is taken away"),

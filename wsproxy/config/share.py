@@ -10,15 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from wsproxy.config.cache_settings import CacheSettings
-from wsproxy.config.model import (
-    Config,
-    FrontendSettings,
-    GroupSettings,
-    Rate,
-    RateLimit,
-    RouteSettings,
-    ServerSettings,
-)
+from wsproxy.config.group_settings import GroupSettings, ServerSettings
+from wsproxy.config.model import Config, FrontendSettings, Rate, RateLimit, RouteSettings
 
 
 @dataclass(frozen=True, slots=True)

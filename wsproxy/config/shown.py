@@ -6,7 +6,8 @@ import re
 from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
-from wsproxy.config.model import Address, Config, HeaderMatch, HeaderSetting, Template
+from wsproxy.config.group_settings import Address
+from wsproxy.config.model import Config, HeaderMatch, HeaderSetting, Template
 
 MASK: Final = "***"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from wsproxy import __version__
-from wsproxy.config.model import Address
+from wsproxy.config.group_settings import Address
 from wsproxy.http.codec import read_response_head
 from wsproxy.http.messages import ResponseHead
 from wsproxy.net.stream import Stream

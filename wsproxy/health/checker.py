@@ -14,7 +14,7 @@ from typing import Protocol
 import anyio
 from anyio.abc import TaskGroup
 
-from wsproxy.config.model import Address, HealthSettings
+from wsproxy.config.group_settings import Address, HealthSettings
 from wsproxy.health.probe import probe
 from wsproxy.health.verdict import VerdictState
 from wsproxy.net.dial import OutOfDescriptorsError

@@ -12,7 +12,7 @@ from typing import Final
 
 import anyio
 
-from wsproxy.config.model import Address, HealthSettings
+from wsproxy.config.group_settings import Address, HealthSettings
 from wsproxy.health.asking import ask
 from wsproxy.health.websocket_probe import ask_websocket
 from wsproxy.http.chunked import ChunkedDecoder

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wsproxy.config.model import HealthSettings
+from wsproxy.config.group_settings import HealthSettings
 
 if TYPE_CHECKING:
     from random import Random

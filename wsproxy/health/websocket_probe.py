@@ -12,7 +12,7 @@ from typing import Final
 
 import anyio
 
-from wsproxy.config.model import Address
+from wsproxy.config.group_settings import Address
 from wsproxy.health.asking import ask
 from wsproxy.http.messages import MalformedResponseError, field_values
 from wsproxy.net.stream import Stream

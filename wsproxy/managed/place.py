@@ -17,7 +17,7 @@ from typing import Final, Literal, Protocol
 
 import anyio
 
-from wsproxy.config.model import ManagedSettings, ServerSettings
+from wsproxy.config.group_settings import ManagedSettings, ServerSettings
 from wsproxy.managed.process import ServerProcess
 from wsproxy.managed.restart import RestartState
 from wsproxy.net.dial import Dialer, DialError

@@ -17,7 +17,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
-from wsproxy.config.model import Address, ManagedSettings, ServerSettings
+from wsproxy.config.group_settings import Address, ManagedSettings, ServerSettings
 from wsproxy.managed.place import Place, ServerLook, ServersSink, Upkeep
 
 _logger = logging.getLogger("wsproxy.managed")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, Final
 
-from wsproxy.config.model import Address
+from wsproxy.config.group_settings import Address
 from wsproxy.net.descriptors import EXHAUSTED
 from wsproxy.net.stream import FLUSH_TIMEOUT_S, Stream
 from wsproxy.net.tls import TlsError, client_context, server_name, tls_reason

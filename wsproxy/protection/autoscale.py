@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from wsproxy.config.model import ScalingSettings
+from wsproxy.config.group_settings import ScalingSettings
 
 Step = Literal[-1, 0, 1]
 

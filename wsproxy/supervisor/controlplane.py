@@ -16,7 +16,8 @@ import anyio
 from anyio.abc import TaskStatus
 
 from wsproxy.app import Application
-from wsproxy.config.model import Config, GroupSettings
+from wsproxy.config.group_settings import GroupSettings
+from wsproxy.config.model import Config
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.tcp import TcpFrontend
 from wsproxy.listeners import Listeners

@@ -11,7 +11,8 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from wsproxy.app import Application
-from wsproxy.config.model import Config, GroupSettings
+from wsproxy.config.group_settings import GroupSettings
+from wsproxy.config.model import Config
 from wsproxy.config.share import Share, share_config
 from wsproxy.net.listen import ListenError
 from wsproxy.net.turns import AcceptTurn

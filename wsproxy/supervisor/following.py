@@ -14,7 +14,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from wsproxy.config.diff import server_key
-from wsproxy.config.model import GroupSettings, ServerSettings
+from wsproxy.config.group_settings import GroupSettings, ServerSettings
 from wsproxy.config.share import Share, share_server
 from wsproxy.running import RunningGroup
 
