@@ -134,12 +134,14 @@ class ServiceWatch:
 
     async def let_go(self) -> None:
         """Tell, when their time is over, that those who lingered are gone; until cancelled."""
+        tried = 0.0
         while True:
             due = self._lingering.due
-            if due is None:
+            if due is None or due <= tried:  # nobody lingers, or what is known could not be told
                 await self._changed.wait()
             else:
                 await anyio.sleep_until(due)
+                tried = due
                 await self._tell()
 
     async def _tell(self) -> None:
