@@ -26,8 +26,10 @@ from wsproxy.net.descriptors import raise_descriptor_limit
 from wsproxy.net.loop import has_uvloop
 from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.observe.logs import set_up_logging
+from wsproxy.supervisor.meeting import usual_path
+from wsproxy.supervisor.predecessor import Predecessor, TakeoverError
 from wsproxy.supervisor.source import Source
-from wsproxy.supervisor.takeover import Handover, Predecessor, TakeoverError, successor_command, usual_path
+from wsproxy.supervisor.takeover import Handover, successor_command
 
 USAGE_ERROR = 2
 NOT_TAKEN_OVER = 1

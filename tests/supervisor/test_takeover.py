@@ -18,9 +18,10 @@ import pytest
 
 from tests.integration.harness import Proxy, RawServer, eventually, fetch, http_route, in_loop, logged, ok, proxy
 from wsproxy.net.listen import open_sockets
-from wsproxy.supervisor import takeover
+from wsproxy.supervisor import predecessor, takeover
 from wsproxy.supervisor.channel import Channel, ChannelError, RefusedError
-from wsproxy.supervisor.takeover import Handover, Predecessor, TakeoverError
+from wsproxy.supervisor.predecessor import HandedSockets, Predecessor, TakeoverError
+from wsproxy.supervisor.takeover import Handover
 
 
 def message(data: bytes) -> bytes:
@@ -148,7 +149,7 @@ async def test_one_that_goes_away_at_once_is_not_waited_for(tmp_path: Path) -> N
 
 @in_loop
 async def test_what_another_user_offers_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(takeover, "_peer", lambda _: (4711, os.getuid() + 1))
+    monkeypatch.setattr(predecessor, "peer_of", lambda _: (4711, os.getuid() + 1))
     async with one_that_runs(tmp_path / "takeover"):
         with logged() as log:
             assert await met(tmp_path / "takeover") is None
@@ -159,7 +160,7 @@ async def test_what_another_user_offers_is_not_taken(tmp_path: Path, monkeypatch
 async def test_another_users_process_gets_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with RawServer(ok()) as server, proxy(http_route(server.port)) as running:
         await wait_at(running, tmp_path / "takeover")
-        monkeypatch.setattr(takeover, "_peer", lambda _: (4711, os.getuid() + 1))
+        monkeypatch.setattr(takeover, "peer_of", lambda _: (4711, os.getuid() + 1))
         with logged() as log, await connected(tmp_path / "takeover") as end:
             assert await asyncio.get_running_loop().sock_recv(end, 1) == b""
             assert log.of("WARNING") == [f"process 4711 of user {os.getuid() + 1} may not take over"]
@@ -222,7 +223,7 @@ async def giver(path: Path, way: str) -> AsyncIterator[asyncio.subprocess.Proces
 async def test_one_that_withdraws_goes_on_and_we_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(takeover, "ENDING_S", 0.1)
+    monkeypatch.setattr(predecessor, "ENDING_S", 0.1)
     async with giver(tmp_path / "takeover", "withdraws") as process:
         with pytest.raises(ExceptionGroup) as group:
             async with anyio.create_task_group() as tasks:
@@ -292,7 +293,7 @@ async def test_a_lost_answer_is_an_error_of_the_channel() -> None:
 
 def test_sockets_of_a_port_of_any_kind_are_taken_by_name() -> None:
     (one,) = open_sockets("127.0.0.1", 0)
-    handed = takeover.HandedSockets()
+    handed = HandedSockets()
     handed.give(["frontend"], [one])
     assert handed.are_in_use
     assert handed.take("frontend", "127.0.0.1", 0) == [one]

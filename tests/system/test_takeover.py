@@ -20,7 +20,8 @@ from tests.integration.harness import RawServer, Wire, connect, eventually, fetc
 from tests.integration.websocket_wire import acceptance, close, closing, handshake, receive_frame
 from tests.system.harness import Spawned, spawned
 from wsproxy.net.listen import open_sockets
-from wsproxy.supervisor.takeover import HandedSockets, usual_path
+from wsproxy.supervisor.meeting import usual_path
+from wsproxy.supervisor.predecessor import HandedSockets
 
 
 @asynccontextmanager

@@ -32,8 +32,8 @@ from wsproxy.supervisor.children import Answers, Children
 from wsproxy.supervisor.following import GroupState, states_of
 from wsproxy.supervisor.many import ManyControl
 from wsproxy.supervisor.orders import Orders
+from wsproxy.supervisor.predecessor import TakeoverError
 from wsproxy.supervisor.source import Source
-from wsproxy.supervisor.takeover import TakeoverError
 
 if TYPE_CHECKING:
     from wsproxy.admin.control import Control

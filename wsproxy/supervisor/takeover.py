@@ -1,201 +1,44 @@
-"""The handover from a proxy to its successor: listening sockets over a unix socket, and who serves from when on.
+"""The handover to a successor: our listening sockets over a unix socket, and who serves from when on.
 
-Knows two applications' ends of that socket. The successor gets the listeners, comes up beside its predecessor, and says
-when it serves; only then does the predecessor stop accepting, drain and leave. Whatever goes wrong before that leaves
-the predecessor as it was.
+Knows the predecessor's end of that socket. The successor gets the listeners, comes up beside us, and says when it
+serves; only then do we stop accepting, drain and leave. Whatever goes wrong before that leaves us as we were.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import signal
 import socket
-import stat
-import struct
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 import wsproxy
-from wsproxy.net.systemd import is_bound, stored_name
-from wsproxy.supervisor.channel import Body, Channel, ChannelError, RefusedError
+from wsproxy.supervisor.channel import Channel, ChannelError, RefusedError
 from wsproxy.supervisor.child import in_words
-from wsproxy.supervisor.named_sockets import NamedSockets, laid_out
+from wsproxy.supervisor.meeting import is_trusted, peer_of, wait_at
+from wsproxy.supervisor.named_sockets import laid_out
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
-
     from wsproxy.app import Application
+    from wsproxy.supervisor.predecessor import Predecessor
 
 READY_S: Final = 120.0
 """What a successor may take to come up: managed servers and processes among it."""
 
-MEET_S: Final = 10.0
-"""What a predecessor may take to answer: longer, and its event loop hangs."""
-
 LOOK_S: Final = 0.2
 """How often a successor is looked at: whether it serves, and whether it has ended before it did."""
-
-ENDING_S: Final = 2.0
-"""A process that was killed closes its sockets first, and has ended a moment later."""
 
 ACCEPT_AGAIN_S: Final = 1.0
 """Until another successor is waited for where the system could not let one in (too few descriptors)."""
 
-LONGEST_PATH: Final = 100
-"""The system's limit is 108 bytes with the final zero, on some 104."""
-
-_CREDENTIALS: Final = struct.Struct("3i")  # pid, uid and gid of the peer (SO_PEERCRED)
-
 _logger = logging.getLogger("wsproxy.takeover")
-
-
-class TakeoverError(Exception):
-    """We were to take over and may not, or cannot: the predecessor goes on; str() says why."""
-
-
-def usual_path(ini: str) -> str:
-    """Where the proxy of an ini file waits for its successor, unless the file says otherwise.
-
-    Below a directory that only its user may look into; raises OSError where there can be none.
-    """
-    name = hashlib.sha256(os.fsencode(os.path.realpath(ini))).hexdigest()[:16] + ".takeover"
-    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    directory = Path(given) if given else Path(tempfile.gettempdir()) / f"wsproxy-{os.getuid()}"
-    if len(os.fsencode(str(directory / name))) > LONGEST_PATH:
-        directory = Path("/tmp") / f"wsproxy-{os.getuid()}"  # noqa: S108 - its mode and owner are looked at
-    with suppress(FileExistsError):
-        directory.mkdir(mode=0o700)
-    found = directory.lstat()
-    is_private = given or not found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or not is_private:
-        raise PermissionError(f"{directory} is not a directory for us alone")
-    return str(directory / name)
-
-
-class HandedSockets(NamedSockets):
-    """The listeners of a predecessor, each for the section that has its address still."""
-
-    are_in_use = True
-
-    def take(self, name: str, host: str, port: int) -> list[socket.socket]:
-        """Those of the section of this name, else those bound to its host and port; none where neither is there."""
-        names = [name, *(other for other in self.by_name if other != name)]
-        for each in names:
-            sockets = self.by_name.get(each, [])
-            is_same = each == name if not port else any(is_bound(bound, host, port) for bound in sockets)
-            if sockets and is_same:
-                return self.by_name.pop(each)
-        return []
-
-    def close(self) -> list[str]:
-        """Close those that no section wants; the names that a service manager keeps them by."""
-        names = [stored_name(each) for sockets in self.by_name.values() for each in sockets]
-        super().close()
-        return names
-
-
-class Predecessor:
-    """The proxy that we take over from. pid: of its process. sockets, secret: what it gave us."""
-
-    def __init__(self, channel: Channel, pid: int) -> None:
-        self.pid = pid
-        self.sockets = HandedSockets()
-        self.secret = b""
-        self._channel = channel
-        self._met = anyio.Event()
-        self._has_given = False
-        self._serves = False
-        self._has_heard = False  # that we serve
-        self._life = anyio.CancelScope()
-
-    @classmethod
-    async def meet(cls, path: str, tasks: TaskGroup) -> Self | None:
-        """Ask the proxy at `path` for its listeners; None when there is none, or it does not give them.
-
-        In `tasks` a TakeoverError is raised when it withdraws them, having waited in vain for us to serve.
-        """
-        end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        end.setblocking(False)  # the proxy there may hang: a full backlog is an error then
-        try:
-            end.connect(path)
-            pid, user = _peer(end)
-            if not _is_trusted(user):
-                raise PermissionError(f"process {pid} of user {user} has it")
-        except OSError as error:
-            end.close()
-            _logger.warning("nobody to take over from at %s (%s): starting anyway", path, error.strerror or error)
-            return None
-        predecessor = cls(Channel(end), pid)
-        tasks.start_soon(predecessor._run)
-        why = "does not answer"
-        with anyio.move_on_after(MEET_S):
-            await predecessor._met.wait()
-            if predecessor._has_given:
-                return predecessor
-            why = "gives nothing away"
-        _logger.warning("the proxy at %s %s: starting anyway", path, why)
-        predecessor._life.cancel()
-        return None
-
-    def release(self) -> None:
-        """We serve: it may go, as soon as it asks."""
-        self._serves = True
-
-    async def _run(self) -> None:
-        with self._life:
-            try:
-                await self._channel.answer(self._answer)
-            finally:
-                self._channel.close()
-                self._met.set()
-            if self._has_given and not self._has_heard:
-                await self._go_on_alone()
-
-    async def _go_on_alone(self) -> None:
-        """It is gone before it knew that we serve. Raises TakeoverError when it has withdrawn instead."""
-        if await _is_ending(self.pid):
-            _logger.warning("process %d has ended before we served: going on alone", self.pid)
-        elif self._serves:  # at the last moment: whoever has come to us meanwhile is served
-            _logger.error("process %d does not wait any more, and serves: stopping", self.pid)
-            signal.raise_signal(signal.SIGTERM)
-        else:
-            raise TakeoverError(f"process {self.pid} does not wait for us any more, and serves")
-
-    async def _answer(self, kind: str, body: Body, sockets: list[socket.socket]) -> Body:
-        if kind == "take":
-            self._take(body, sockets)
-            return {}
-        if kind != "serve":
-            raise RefusedError(f"version {wsproxy.__version__} does not know '{kind}'")
-        self._has_heard = self._serves
-        return {"serves": self._serves}
-
-    def _take(self, body: Body, sockets: list[socket.socket]) -> None:
-        """Take what it gives. Raises RefusedError for what another version means by that."""
-        try:
-            secret = bytes.fromhex(body["secret"])
-            self.sockets.give([str(name) for name in body["listeners"]], sockets)
-        except (KeyError, TypeError, ValueError):
-            for listening in sockets:
-                listening.close()
-            raise RefusedError(f"version {wsproxy.__version__} takes over in another way") from None
-        finally:
-            self._met.set()
-        for listening in sockets:
-            listening.setblocking(False)
-        self.secret = secret
-        self._has_given = True
-        _logger.info("taking over from process %d (version %s)", self.pid, body.get("version", "unknown"))
 
 
 class Handover:
@@ -217,7 +60,7 @@ class Handover:
         if self._predecessor is not None:
             self._predecessor.release()
         try:
-            listening = _listen(self._path)
+            listening = wait_at(self._path)
         except OSError as error:
             _logger.warning("no successor can take over: %s: %s", self._path, error.strerror or error)
             return
@@ -240,10 +83,10 @@ class Handover:
 
     async def _meet(self, end: socket.socket) -> None:
         """Hand over to whoever came, if that one comes to serve."""
-        pid, user = _peer(end)
+        pid, user = peer_of(end)
         channel = Channel(end)
         try:
-            if not _is_trusted(user):
+            if not is_trusted(user):
                 _logger.warning("process %d of user %d may not take over", pid, user)
                 return
             async with self._app.reloading:  # one that is under way may open others
@@ -320,49 +163,3 @@ async def _until_it_serves(channel: Channel) -> None:
             await anyio.sleep(LOOK_S)
         return
     raise ChannelError(f"it does not serve after {READY_S:g} s")
-
-
-async def _is_ending(pid: int) -> bool:
-    """Whether a process has ended, or does so now."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except OSError as error:
-        return isinstance(error, ProcessLookupError)
-    try:
-        with anyio.move_on_after(ENDING_S):
-            await anyio.wait_readable(descriptor)
-            return True
-        return False
-    finally:
-        os.close(descriptor)
-
-
-def _peer(end: socket.socket) -> tuple[int, int]:
-    """The process at the other end of a unix socket, and its user."""
-    pid, user, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return pid, user
-
-
-def _is_trusted(user: int) -> bool:
-    return user in (os.getuid(), 0)
-
-
-def _listen(path: str) -> socket.socket:
-    """A unix socket for our user alone, in the place of one that is there. Raises OSError."""
-    beside = f"{path}.{os.getpid()}"
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listening.setblocking(False)
-        before = os.umask(0o177)
-        try:
-            listening.bind(beside)
-        finally:
-            os.umask(before)
-        listening.listen(1)
-        os.rename(beside, path)
-    except OSError:
-        listening.close()
-        with suppress(OSError):
-            os.unlink(beside)
-        raise
-    return listening
