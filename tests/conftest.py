@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-FOREIGN_VARIABLES = ("_proxy", "NOTIFY_", "WATCHDOG_", "LISTEN_", "RUNTIME_DIRECTORY", "KUBERNETES_")
-"""How names of variables begin or end that would lead clients elsewhere, or tell the product of a service manager or a
-cluster that is not the test's."""
+FOREIGN_VARIABLES = ("_proxy", "NOTIFY_", "WATCHDOG_", "LISTEN_", "RUNTIME_DIRECTORY", "KUBERNETES_", "COLUMNS")
+"""How names of variables begin or end that would lead clients elsewhere, or tell the product of a service manager, a
+cluster or a terminal that is not the test's."""
 
 LONGEST_PLACE = 30
 """How long the path of temporary files may be: that of a unix socket some directories below has 107 bytes at most."""

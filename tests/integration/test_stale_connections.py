@@ -76,7 +76,10 @@ async def statuses(port: int, requests: list[bytes], pause_s: float) -> Counter[
         async with await connect(port) as wire:
             for turn in range(REQUESTS):
                 await wire.send(requests[(number + turn) % len(requests)])
-                seen[(await wire.response()).status] += 1
+                answer = await wire.response()
+                seen[answer.status] += 1
+                if answer.field(b"connection") == b"close":
+                    return
                 if pause_s:
                     await asyncio.sleep(rng.uniform(0, pause_s))
 

@@ -30,7 +30,7 @@ SERVER = (
     "listener = socket.socket(socket.AF_UNIX); listener.bind(sys.argv[1]); listener.listen(); kept = []\n"
     "while True:\n"
     "    kept.append(listener.accept()[0])\n"
-    "    try: kept[-1].sendall(f'{os.getpid()} {os.getcwd()} {os.environ.get(\"COLOUR\")} {sys.argv[2]}'.encode())\n"
+    "    try: kept[-1].sendall(f'{os.getpid()}|{os.getcwd()}|{os.environ.get(\"COLOUR\")}|{sys.argv[2]}'.encode())\n"
     "    except OSError: pass\n"
 )
 COMMAND = ("<python>", "-c", SERVER, "<sock>", "<name>")
@@ -86,7 +86,7 @@ def ask(server: ServerSettings) -> list[str]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(GRACE_S)
         connection.connect(server.address.unix_path)
-        return connection.recv(1000).decode().split()
+        return connection.recv(1000).decode().split("|")
 
 
 @asynccontextmanager

@@ -217,6 +217,18 @@ def test_the_second_address_is_tried_when_the_first_refuses() -> None:
         listening.accept()[0].close()
 
 
+@pytest.mark.parametrize("addresses", [["127.0.0.1", "255.255.255.255"], ["255.255.255.255", "127.0.0.1"]])
+def test_an_address_to_which_this_machine_has_no_way_hides_nothing(addresses: list[str]) -> None:
+    port = free_port()
+    with pytest.raises(DialError, match=rf"^backend\.test:{port}: connection refused$"):
+        run_scripted(port, addresses)
+
+
+def test_no_way_to_any_address_is_said() -> None:
+    with pytest.raises(DialError, match=r"^backend\.test:80: network is unreachable$"):
+        run_scripted(80, ["255.255.255.255"])
+
+
 def test_a_name_that_does_not_resolve_is_a_dial_error() -> None:
     with pytest.raises(DialError, match=r"^backend\.test:80: name does not resolve \(name or service not known\)$"):
         run_scripted(80, socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
@@ -230,7 +242,7 @@ def test_a_name_that_cannot_be_one_is_a_dial_error() -> None:
 @Both
 def test_an_unresolvable_name_of_a_real_resolver(uvloop: bool) -> None:
     async def main() -> None:
-        with pytest.raises(DialError, match="name does not resolve"):
+        with pytest.raises(DialError, match=r"name does not resolve|no connection within"):  # without an answer of DNS
             await Dialer(Address("nobody.invalid", 80)).dial(15.0)
 
     run(main, uvloop)

@@ -9,7 +9,7 @@ import resource
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
@@ -375,6 +375,24 @@ def test_the_sockets_of_a_name_share_its_port() -> None:
     assert all(not listening.getblocking() for listening in sockets)
     for listening in sockets:
         listening.close()
+
+
+def found(*addresses: str) -> Callable[..., list[object]]:
+    """A resolver with one answer."""
+    return lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in addresses]
+
+
+def test_addresses_of_a_name_that_this_machine_has_not_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", found("240.0.0.1", "127.0.0.1"))
+    (listening,) = open_sockets("localhost", 0)
+    assert listening.getsockname()[0] == "127.0.0.1"
+    listening.close()
+
+
+def test_a_name_without_any_address_of_this_machine_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", found("240.0.0.1", "240.0.0.2"))
+    with pytest.raises(ListenError, match=r"^cannot listen on elsewhere:0: Cannot assign requested address$"):
+        open_sockets("elsewhere", 0)
 
 
 def test_ipv6_leaves_ipv4_to_a_socket_of_its_own() -> None:

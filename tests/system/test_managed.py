@@ -73,10 +73,10 @@ async def test_a_killed_server_is_started_again_while_the_other_serves(tmp_path:
 
 
 @in_loop
-async def test_a_stop_leaves_no_server_and_no_socket_behind(tmp_path: Path) -> None:
-    async with spawned(tmp_path, shipped_routes()) as running:
+async def test_a_stop_leaves_no_server_and_no_socket_behind(short_path: Path) -> None:
+    async with spawned(short_path, shipped_routes()) as running:
         pids = [pid for lives in ready_pids(running).values() for pid in lives]
-        assert len(pids) == len(sockets_in(tmp_path)) == 2
+        assert len(pids) == len(sockets_in(short_path)) == 2
         async with await connect(running.port) as client:
             await client.send(get(b"/slow?seconds=0.5"))
             async with await connect(running.port) as talker:
@@ -87,7 +87,7 @@ async def test_a_stop_leaves_no_server_and_no_socket_behind(tmp_path: Path) -> N
             assert (await client.response()).status == 200  # its server outlives the answer
         assert await running.exit_code(within_s=8) == 0
         assert not any(is_alive(pid) for pid in pids)
-        assert not sockets_in(tmp_path)
+        assert not sockets_in(short_path)
 
 
 @in_loop

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -130,7 +131,7 @@ async def test_every_call_of_the_manual_is_answered(tmp_path: Path) -> None:
 async def test_what_the_readme_shows_of_a_websocket_is_what_happens(tmp_path: Path) -> None:
     (command,) = [command for _, command in ALL if command.startswith(".venv/bin/python -m websockets")]
     async with shipped(tmp_path) as (_, ports):
-        typed = placed(command, ports).replace(".venv/bin/python", sys.executable)
+        typed = placed(command, ports).replace(".venv/bin/python", shlex.quote(sys.executable))
         _, out = await shell(typed, tmp_path, b"hello\n", answer=b"< hello")
         assert "Connected to" in out
         assert "1000 (OK)" in out

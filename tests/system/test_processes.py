@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -338,7 +337,7 @@ async def test_each_process_writes_whole_lines_to_one_access_log(tmp_path: Path)
 
 @in_loop
 async def test_managed_servers_run_once(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m wsproxy.demo --listen unix:<sock> --name <name>"
+    command = "<python> -m wsproxy.demo --listen unix:<sock> --name <name>"
     routes = f"[http]\ncommand = {command}\nstartup_servers = 2\nalgorithm = round-robin\n"
     async with processes(tmp_path, routes) as running:
         names = {(await fetch(running.port, b"/health")).field(b"x-backend") for _ in range(8)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,8 +26,9 @@ async def waiting(running: Spawned, directory: Path) -> AsyncIterator[Path]:
     """Its successor has the listeners and comes up once the file that is given is there: its server waits for that."""
     gate = directory / "gate"
     script = directory / "server.sh"
+    python = shlex.quote(sys.executable)
     script.write_text(
-        f"while ! test -e {gate}; do sleep 0.05; done\nexec {sys.executable} -m wsproxy.demo --listen unix:$1\n"
+        f"while ! test -e {gate}; do sleep 0.05; done\nexec {python} -m wsproxy.demo --listen unix:$1\n"
     )
     path = directory / "proxy.ini"
     text = path.read_text().partition("[http]")[0]

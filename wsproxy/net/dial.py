@@ -6,6 +6,7 @@ Knows addresses and the kinds of failure; not what will be said over the connect
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -22,6 +23,11 @@ RESOLVED_FOR_S: Final = 5.0
 
 BACKLOG_RETRY_S: Final = 0.01
 """Pause before a unix socket with a full backlog is tried again; the kernel answers EAGAIN instead of queueing."""
+
+
+NO_WAY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH})
+"""This machine has no way to such an address: many have no IPv6, for which nearly every name has an address too. What
+another address of the name has failed for says more."""
 
 
 class DialError(Exception):
@@ -101,15 +107,16 @@ class Dialer:
 
     async def _dial_tcp(self, tls_options: dict[str, Any]) -> Stream:
         loop = asyncio.get_running_loop()
-        failure = "no address"
+        failure, is_the_servers = "no address", False
         for host in await self._resolve():
             try:
                 _, stream = await loop.create_connection(_factory(loop), host, self._address.port, **tls_options)
                 return stream
             except OSError as error:
-                failure = _reason(error)
                 if error.errno in EXHAUSTED:
-                    raise OutOfDescriptorsError(f"{self._address}: {failure}") from None
+                    raise OutOfDescriptorsError(f"{self._address}: {_reason(error)}") from None
+                if not is_the_servers:
+                    failure, is_the_servers = _reason(error), error.errno not in NO_WAY
         self._forget()
         raise DialError(f"{self._address}: {failure}")
 

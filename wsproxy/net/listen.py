@@ -9,6 +9,7 @@ clients wait in its backlog.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -30,6 +31,9 @@ DESCRIPTOR_PAUSE_S: Final = 0.1
 
 LATE_S: Final = 0.02
 """By how much the look after others were let go first may come late, on a busy loop; later they are let again."""
+
+NOT_HERE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""This machine has no such address, or no such kind of address."""
 
 WARN_EVERY_S: Final = 60.0
 """At the limit accepting pauses and resumes with each connection that ends: worth a line, but not one for each."""
@@ -70,24 +74,44 @@ class ListenError(Exception):
 
 
 def open_sockets(host: str, port: int) -> list[socket.socket]:
-    """Bind and listen on every address `host` stands for. Raises ListenError, with nothing left open."""
+    """Bind and listen on every address that `host` stands for and this machine has. Raises ListenError.
+
+    `localhost` stands for ::1 too on most machines, those without IPv6 (many containers) included.
+    """
     sockets: list[socket.socket] = []
+    not_here: OSError | None = None
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            listening = socket.socket(family, kind, protocol)
-            sockets.append(listening)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listening.setblocking(False)
-            listening.bind(address)
-            listening.listen(BACKLOG)
+        for family, _, _, _, address in dict.fromkeys(found):
+            try:
+                sockets.append(_listening(family, address))
+            except OSError as error:
+                if error.errno not in NOT_HERE:
+                    raise
+                not_here = error
+        if not_here is not None and not sockets:
+            raise not_here
     except OSError as error:
         for listening in sockets:
             listening.close()
         raise ListenError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
     return sockets
+
+
+def _listening(family: int, address: tuple[object, ...]) -> socket.socket:
+    """One socket that listens. Raises OSError, with nothing left open."""
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.setblocking(False)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
 
 
 class Listener:
