@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 from typing import Protocol
 
 from anyio import BrokenResourceError, EndOfStream
@@ -104,12 +103,12 @@ class Relay(WebSocketPair):
         try:
             if self._inspectors is not None or (scanner.side == "client" and self._rates is not None):
                 await self._pump_with_care(source, sink, scanner)
-            hear = partial(self._hear, source, sink, scanner)
+            way = Way(self, source, sink, scanner)
             while True:
                 if source.buffer:
-                    self._pass(source, sink, scanner)
+                    self.carry(source, sink, scanner)
                 else:
-                    source.on_data = hear
+                    source.on_data = way
                     try:
                         await source.more()
                     except SinkFullError:
@@ -124,22 +123,7 @@ class Relay(WebSocketPair):
             _logger.exception("internal error in a relay")
             self.abort()
 
-    def _hear(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
-        """Something has come: pass it on while the task sleeps, which saves 1 us a message. What is left to the
-        task is told it by what its `more` raises.
-        """
-        try:
-            self._pass(source, sink, scanner)
-            if sink.write_paused:
-                raise SinkFullError
-        except (SinkFullError, BrokenResourceError) as error:
-            source.on_data = None
-            source.expire_read(error)
-        except Exception:  # as in `_pump`
-            _logger.exception("internal error in a relay")
-            self.abort()
-
-    def _pass(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
+    def carry(self, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
         """Carry what has come. Raises BrokenResourceError when the other side is gone."""
         data = scanner.feed(source.take())
         if data:
@@ -210,3 +194,32 @@ class Relay(WebSocketPair):
             alarm.cancel()
             source.on_hangup = None
             self._nap = None
+
+
+class Way:
+    """One direction of a relay. Called when something has come, it passes that on while the task sleeps, which saves
+    1 us a message; what is left to the task is told it by what its `more` raises.
+
+    A class with slots, as each idle WebSocket has two: 64 bytes where a `partial` takes 300.
+    """
+
+    __slots__ = ("_relay", "_scanner", "_sink", "_source")
+
+    def __init__(self, relay: Relay, source: Stream, sink: Stream, scanner: FrameScanner) -> None:
+        self._relay = relay
+        self._source = source
+        self._sink = sink
+        self._scanner = scanner
+
+    def __call__(self) -> None:
+        source, sink = self._source, self._sink
+        try:
+            self._relay.carry(source, sink, self._scanner)
+            if sink.write_paused:
+                raise SinkFullError
+        except (SinkFullError, BrokenResourceError) as error:
+            source.on_data = None
+            source.expire_read(error)
+        except Exception:  # as in `_pump`
+            _logger.exception("internal error in a relay")
+            self._relay.abort()
