@@ -225,4 +225,5 @@ async def test_a_bug_ends_one_websocket_and_not_the_others(
         await other.upstream.send(frame(TEXT, b"well"))
         assert await receive_frame(other.client) == (TEXT, b"well")
         await other.client.close()
+        await other.upstream.close()
     assert "internal error in a relay" in caplog.text
