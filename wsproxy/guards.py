@@ -17,6 +17,7 @@ from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.route import Route
 from wsproxy.groups import Groups
 from wsproxy.limiting.gates import Gates
+from wsproxy.limiting.together import CommonCounts
 from wsproxy.listeners import Listeners
 from wsproxy.net.redis_link import RedisLink
 
@@ -36,6 +37,12 @@ class Guards:
     def use(self, settings: OverloadSettings) -> None:
         """Take over another budget; every route is to be guarded anew."""
         self.overload.use(settings)
+
+    def count_together(self, common: CommonCounts) -> None:
+        """What is counted in memory is counted there from now on, with other processes."""
+        self._gates.common = common
+        for route in self._routes.values():
+            self.guard(route)
 
     def guard(self, route: Route) -> None:
         """Give a route the gate that its settings and the budget ask for; what it has counted stays."""

@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.harness import RawServer, eventually, fetch, http_route, in_loop, logged, ok
 from wsproxy.net.listen import open_sockets
+from wsproxy.net.shared_memory import SharedMemory
 from wsproxy.observe import merging
 from wsproxy.supervisor import children as module
 from wsproxy.supervisor.children import CRASH_LOOP, Children
@@ -28,7 +29,7 @@ class Keeper:
         self.text = text
         (self.socket,) = open_sockets("127.0.0.1", 0)
         self.port = self.socket.getsockname()[1]
-        self.children = Children(count, self.orders)
+        self.children = Children(count, self.orders, SharedMemory())
 
     def orders(self) -> Orders:
         source = Source(self.text, "test.ini", "/")

@@ -11,6 +11,7 @@ import pytest
 
 import wsproxy
 from tests.integration.harness import in_loop
+from wsproxy.net.shared_memory import SharedMemory
 from wsproxy.net.turns import AcceptTurns
 from wsproxy.supervisor.channel import Channel, RefusedError
 from wsproxy.supervisor.dataplane_process import DataPlaneProcess
@@ -45,7 +46,7 @@ async def test_what_it_cannot_do_it_refuses() -> None:
     asking, answering = Channel(ours), Channel(theirs)
     turns = AcceptTurns(1)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(DataPlaneProcess(answering, turns.descriptor, tasks).run)
+        tasks.start_soon(DataPlaneProcess(answering, turns.descriptor, SharedMemory().descriptor, tasks).run)
         with pytest.raises(RefusedError, match=r"it would run version .*: upgrade the whole proxy \(SIGUSR2\)"):
             await asking.ask("start", {"version": "0"})
         for kind in ("figures", "commit", "prepare"):
@@ -61,9 +62,9 @@ async def test_a_mistake_in_the_file_is_told(monkeypatch: pytest.MonkeyPatch) ->
     ours, theirs = socket.socketpair()
     asking, answering = Channel(ours), Channel(theirs)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(DataPlaneProcess(answering, AcceptTurns(1).descriptor, tasks).run)
+        tasks.start_soon(DataPlaneProcess(answering, AcceptTurns(1).descriptor, SharedMemory().descriptor, tasks).run)
         body = {"version": wsproxy.__version__, "source": ["[frontend]", "a.ini", "/"], "index": 0, "count": 1}
         with pytest.raises(RefusedError, match=r"a\.ini:1:1: \[frontend\] needs 'port'"):
-            await asking.ask("start", body | {"secret": "00", "listeners": [], "states": []})
+            await asking.ask("start", body | {"secret": "00", "listeners": [], "states": [], "places": []})
         asking.close()
     answering.close()

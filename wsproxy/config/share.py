@@ -2,7 +2,8 @@
 
 Knows settings and counts. Pools, queues and connections are shared out, the remainder to the first processes, and at
 least 1 to each, since a process with none could serve nobody. A pool that the file says nothing of has the defaults in
-each process. What counts time, or looks at one client's own connection, stays as it is.
+each process. What counts time, or looks at one client's own connection, stays as it is, and so do rate limits, which
+all processes count together.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from wsproxy.config.cache_settings import CacheSettings
 from wsproxy.config.group_settings import GroupSettings, ServerSettings
-from wsproxy.config.model import Config, FrontendSettings, Rate, RateLimit, RouteSettings
+from wsproxy.config.model import Config, FrontendSettings, Rate, RouteSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +96,7 @@ def _route(route: RouteSettings, share: Share) -> RouteSettings:
         max_connections_per_ip=_of_one_client(websocket.max_connections_per_ip, share),
         drain_rate=None if websocket.drain_rate is None else share.of_rate(websocket.drain_rate),
     )
-    limits = route.rate_limit
-    if limits.store == "memory":  # another store is everybody's
-        limits = replace(limits, limits=tuple(_rate_limit(limit, share) for limit in limits.limits))
-    return replace(route, websocket=mine, rate_limit=limits)
-
-
-def _rate_limit(limit: RateLimit, share: Share) -> RateLimit:
-    """Its part of the rate: no client is ever above it, and one that has but one connection stays below."""
-    return replace(limit, rate=share.of_rate(limit.rate), burst=share.of(limit.burst))
+    return replace(route, websocket=mine)
 
 
 def _cache(cache: CacheSettings, share: Share) -> CacheSettings:

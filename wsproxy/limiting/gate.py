@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from wsproxy.balancing.request_key import key_of
 from wsproxy.config.model import RateLimit, RateLimitSettings
 from wsproxy.http.codec import with_line
+from wsproxy.limiting.places import bucket_names
+from wsproxy.limiting.together import CommonCounts
+from wsproxy.protection.bucket_table import BucketTableState
 from wsproxy.protection.rate_limit import Key, RateLimitState, address_key
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ class SharedCounts(Protocol):
 
 
 Counted = Callable[["RequestHead", str], Key]
+State = RateLimitState | BucketTableState
 
 
 class RouteGate:
@@ -72,28 +76,42 @@ class RouteGate:
     refused: requests that did not pass. unchecked: those that passed because the shared counts could not be asked.
     """
 
-    def __init__(self, name: str, settings: RateLimitSettings, shared: SharedCounts | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: RateLimitSettings,
+        shared: SharedCounts | None,
+        common: CommonCounts | None = None,
+    ) -> None:
         self._name = name.encode()
         self.settings = RateLimitSettings()
-        self._states: list[RateLimitState] = []
+        self._states: list[State] = []
         self._counted: list[Counted] = []
         self._names: list[bytes] = []
         self._policy = b""
         self._shared: SharedCounts | None = None
         self.refused = 0
         self.unchecked = 0
-        self.use(settings, shared)
+        self.use(settings, shared, common)
 
-    def use(self, settings: RateLimitSettings, shared: SharedCounts | None) -> None:
-        """Take over other limits; buckets that count by the same key stay as full as they are."""
+    def use(
+        self, settings: RateLimitSettings, shared: SharedCounts | None, common: CommonCounts | None = None
+    ) -> None:
+        """Take over other limits; buckets that count by the same key stay as full as they are.
+
+        common: where several processes count together in memory.
+        """
         old = dict(zip((limit.key for limit in reversed(self.settings.limits)), reversed(self._states), strict=True))
+        names = bucket_names(self._name.decode(), settings)
         self._states = []
-        for limit in settings.limits:
-            state = old.pop(limit.key, None)
+        for name, limit in zip(names, settings.limits, strict=True):
+            state: State | None = None if common is None else common.state(name, limit)
             if state is None:
-                state = RateLimitState(limit.rate, limit.burst, settings.entries)
-            else:
-                state.use(limit.rate, limit.burst, settings.entries, monotonic())
+                state = old.pop(limit.key, None)
+                if isinstance(state, RateLimitState):
+                    state.use(limit.rate, limit.burst, settings.entries, monotonic())
+                else:
+                    state = RateLimitState(limit.rate, limit.burst, settings.entries)
             self._states.append(state)
         self._counted = [_counted(limit) for limit in settings.limits]
         self._names = [b'"%b"' % limit.name.encode() for limit in settings.limits]  # RFC 9651 section 3.3.3

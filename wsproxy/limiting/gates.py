@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from wsproxy.limiting.gate import RouteGate
 from wsproxy.limiting.shared import SharedBuckets
+from wsproxy.limiting.together import CommonCounts
 from wsproxy.net.redis_link import RedisLink
 from wsproxy.net.services import ServicesByUrl
 
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
 
 class Gates:
-    """Makes gates."""
+    """Makes gates. common: where several processes count together in memory; None for one process."""
 
     def __init__(self) -> None:
+        self.common: CommonCounts | None = None
         self._stores = ServicesByUrl(SharedBuckets)
 
     @property
@@ -35,8 +37,8 @@ class Gates:
             return None
         shared = None if limits.redis_url is None else self.store(limits.redis_url)
         if old is None:
-            return RouteGate(settings.name, limits, shared)
-        old.use(limits, shared)
+            return RouteGate(settings.name, limits, shared, self.common)
+        old.use(limits, shared, self.common)
         return old
 
     def store(self, url: str) -> SharedBuckets:

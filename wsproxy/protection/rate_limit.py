@@ -31,12 +31,36 @@ class Rate(Protocol):
     def period_s(self) -> float: ...
 
 
-class RateLimitState:
+class RefillState:
+    """How a bucket of `burst` tokens fills at a rate, and what taking one makes of it.
+
+    token_s: the time in which one token comes. full_s: that in which an empty bucket is full. most_s: what a bucket may
+    lack when somebody has taken from it, else nothing was taken. most_ever_s: what it can lack at this rate.
+    """
+
+    def fill(self, rate: Rate, burst: int, changed_at: float) -> None:
+        """Take over another rate: what a bucket lacks of being full it lacks in time, and is no more than all."""
+        self._changed_at = changed_at
+        self.token_s = rate.period_s / rate.amount
+        self.full_s = self.token_s * burst
+        self.most_s = self.full_s + self.token_s * _SLACK
+        self.most_ever_s = self.most_s + self.token_s
+
+    def lacks_s(self, full_at: float, now: float) -> float:
+        """What a bucket that would be full at that moment lacks once a token is taken, in seconds of filling."""
+        if full_at < now:
+            return self.token_s
+        lacks_s = full_at - now + self.token_s
+        if lacks_s > self.most_ever_s:  # it was filled more slowly when it was emptied
+            return max(self._changed_at + self.full_s - now, 0.0) + self.token_s
+        return lacks_s
+
+
+class RateLimitState(RefillState):
     """The buckets of one limit: `burst` tokens each, refilled at `rate`.
 
     entries: how many keys are held at most.
     evicted: keys forgotten though their buckets were not full, because there were too many.
-    token_s: the time in which one token comes. full_s: that in which an empty bucket is full.
     """
 
     def __init__(self, rate: Rate, burst: int, entries: int) -> None:
@@ -48,11 +72,8 @@ class RateLimitState:
         self.use(rate, burst, entries, 0.0)
 
     def use(self, rate: Rate, burst: int, entries: int, now: float) -> None:
-        """Take over another rate: what a bucket lacks of being full it lacks in time, and is no more than all."""
-        self._changed_at = now
-        self.token_s = rate.period_s / rate.amount
-        self.full_s = self.token_s * burst
-        self._most_s = self.full_s + self.token_s * _SLACK
+        """Take over another rate and size; buckets stay as empty as they are."""
+        self.fill(rate, burst, now)
         self._young_most = max(1, entries // 2)  # by the time it is full, of three generations one is gone
 
     def __len__(self) -> int:
@@ -68,12 +89,8 @@ class RateLimitState:
             full_at = self._old.get(key, 0.0) if self._old else 0.0
             self._make_room(now)
             young = self._young
-        if full_at < now:
-            full_at = now
-        lacks_s = full_at - now + self.token_s
-        if lacks_s > self._most_s + self.token_s:  # it was filled more slowly when it was emptied
-            lacks_s = max(self._changed_at + self.full_s - now, 0.0) + self.token_s
-        if lacks_s > self._most_s:
+        lacks_s = self.lacks_s(full_at, now)
+        if lacks_s > self.most_s:
             young[key] = now + lacks_s - self.token_s
             return self.full_s - lacks_s
         young[key] = now + lacks_s

@@ -1,4 +1,4 @@
-"""`python -m wsproxy.supervisor CHANNEL TURNS`: a data plane process, which only its parent starts."""
+"""`python -m wsproxy.supervisor CHANNEL TURNS COUNTS`: a data plane process, which only its parent starts."""
 
 import sys
 

@@ -38,22 +38,23 @@ class Child:
         self._process = process
 
     @classmethod
-    async def start(cls, index: int, turns: int) -> Self:
+    async def start(cls, index: int, turns: int, counts: int) -> Self:
         """Start the interpreter; the process waits for its first request then. Raises OSError.
 
-        turns: the descriptor of the accept turns.
+        turns, counts: the descriptors of the accept turns and of the memory for what processes count together.
         """
+        given = (turns, counts)
         ours, theirs = socket.socketpair()
         try:
             with theirs, anyio.CancelScope(shield=True):  # cut off half-way, it might leave a process behind
                 process = await anyio.open_process(
-                    [sys.executable, "-P", "-m", "wsproxy.supervisor", str(theirs.fileno()), str(turns)],
+                    [sys.executable, "-P", "-m", "wsproxy.supervisor", *map(str, (theirs.fileno(), *given))],
                     stdin=subprocess.DEVNULL,
                     stdout=None,
                     stderr=None,
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
                     start_new_session=True,  # a Ctrl-C in the terminal is the parent's to act upon
-                    pass_fds=(theirs.fileno(), turns),
+                    pass_fds=(theirs.fileno(), *given),
                 )
         except OSError:
             ours.close()

@@ -15,6 +15,7 @@ from typing import Final
 import anyio
 
 from wsproxy.managed.restart import SOUND_LIFE_S, RestartState
+from wsproxy.net.shared_memory import SharedMemory
 from wsproxy.net.turns import AcceptTurns
 from wsproxy.observe.merging import bounded, ended, merged
 from wsproxy.observe.snapshot import Snapshot
@@ -56,11 +57,13 @@ class Children:
 
     changing: held while orders change, so that a process that comes meanwhile comes with the old or the new ones whole.
     past: what processes have counted that are gone. deaths: how many there were. up: each has served, or failed
-    once. one_serves: at least one has. ended: the last one has, after `stop`.
+    once. one_serves: at least one has. ended: the last one has, after `stop`. counts: the memory for what they count
+    together.
     """
 
-    def __init__(self, count: int, orders: Callable[[], Orders]) -> None:
+    def __init__(self, count: int, orders: Callable[[], Orders], counts: SharedMemory) -> None:
         self.count = count
+        self.counts = counts
         self.changing = anyio.Lock()
         self.alive: dict[int, Child] = {}
         self.past: Snapshot | None = None
@@ -133,7 +136,7 @@ class Children:
     async def _live(self, index: int) -> str:
         """One life; how it ended."""
         try:
-            child = await Child.start(index, self._turns.descriptor)
+            child = await Child.start(index, self._turns.descriptor, self.counts.descriptor)
         except OSError as error:
             return f"cannot be started: {error}"
         self.alive[index] = child

@@ -10,6 +10,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -20,7 +21,10 @@ from wsproxy.config.group_settings import GroupSettings
 from wsproxy.config.model import Config
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.tcp import TcpFrontend
+from wsproxy.limiting.places import Place, Places
+from wsproxy.limiting.together import CommonCounts
 from wsproxy.listeners import Listeners
+from wsproxy.net.shared_memory import SharedMemory
 from wsproxy.net.systemd import InheritedSockets, ServiceManager
 from wsproxy.observe.snapshot import GroupFigures
 from wsproxy.reload import Reload, ReloadError
@@ -84,7 +88,12 @@ class ControlPlane(Application):
         self._changed = anyio.Event()
         self._published: tuple[GroupState, ...] = ()
         super().__init__(source.load(), self._read_again, manager, inherited, sticky_secret)
-        self.children = Children(count, self._orders)
+        self.children = Children(count, self._orders, SharedMemory())
+        self._places = Places(self.children.counts)
+        self._counts = CommonCounts(self.children.counts, self.sticky_secret, is_asked=True)
+        self._places.use(self._make_places(self.config))
+        self._counts.commit()
+        self.routes.guards.count_together(self._counts)
 
     def _read_again(self) -> Config:
         self._next_source = Source.read(self.source.path)
@@ -134,7 +143,14 @@ class ControlPlane(Application):
             secret=self.sticky_secret,
             listeners=self.listeners.sockets,
             states=states_of(tuple(self.groups.values())),
+            places=self._places.now,
         )
+
+    def _make_places(self, config: Config) -> tuple[Place, ...]:
+        """Room for what the processes will count together. Raises OSError, and has changed nothing then."""
+        places = self._places.planned(config.routes, monotonic())
+        self._counts.prepare(places)
+        return places
 
     # Its life.
 
@@ -215,23 +231,30 @@ class ControlPlane(Application):
     async def carry_out(self, change: Reload) -> None:
         """Reload in every process or in none: all make ready, then all change. Raises ReloadError."""
         async with self.children.changing:
+            try:
+                places = self._make_places(change.new)
+            except OSError as error:
+                raise ReloadError(f"no memory for rate limits: {error}") from None
             change.prepare()
-            orders = self._next_orders(change)
+            orders = self._next_orders(change, places)
             answers = await self.children.ask_all("prepare", lambda child: orders.prepare(child.index), orders.sockets)
             problems = self._refusals(answers)
             if problems:
                 change.abandon()
+                self._counts.abandon()
                 await self.children.ask_all("abandon", timeout_s=ABANDON_S)
                 raise ReloadError("\n".join(problems))
             self.source = self._next_source
+            self._counts.commit()
             await self.commit(change)
             self._published = states_of(tuple(self.groups.values()))
             count = await self.children.oblige("commit", self._orders().follow())
+            self._places.use(places)
         self.say("reload: in force in %d processes", count)
 
-    def _next_orders(self, change: Reload) -> Orders:
+    def _next_orders(self, change: Reload, places: tuple[Place, ...]) -> Orders:
         now = self._orders()
-        return Orders(self._next_source, now.count, now.secret, change.sockets, now.states)
+        return Orders(self._next_source, now.count, now.secret, change.sockets, now.states, places)
 
     def _refusals(self, answers: Answers) -> list[str]:
         """Why not every process is ready; one that died meanwhile is no reason, as its successor begins anew."""

@@ -14,6 +14,7 @@ from wsproxy.app import Application
 from wsproxy.config.group_settings import GroupSettings
 from wsproxy.config.model import Config
 from wsproxy.config.share import Share, share_config
+from wsproxy.limiting.together import CommonCounts
 from wsproxy.net.listen import ListenError
 from wsproxy.net.turns import AcceptTurn
 from wsproxy.supervisor.following import FollowingGroup, GroupState
@@ -33,15 +34,19 @@ class GivenSockets(NamedSockets):
 
 
 class DataPlane(Application):
-    """The application of one of several processes."""
+    """The application of one of several processes. counts: what it counts together with the others."""
 
-    def __init__(self, config: Config, share: Share, sticky_secret: bytes, turn: AcceptTurn) -> None:
+    def __init__(
+        self, config: Config, share: Share, sticky_secret: bytes, turn: AcceptTurn, counts: CommonCounts
+    ) -> None:
         self.share = share
+        self.counts = counts
         self.states: tuple[GroupState, ...] = ()
         self.given = GivenSockets()
         super().__init__(share_config(config, share), inherited=self.given, sticky_secret=sticky_secret)
         self._turn = self.listeners.turn = turn
         self.routes.caching.tell_siblings()
+        self.routes.guards.count_together(counts)
 
     def make_group(self, settings: GroupSettings) -> FollowingGroup:
         """A group that the parent's words are followed in."""

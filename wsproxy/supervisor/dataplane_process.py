@@ -1,7 +1,7 @@
 """A data plane process: the whole proxy but for what runs once, on listening sockets that the parent opened.
 
-`python -m wsproxy.supervisor CHANNEL TURNS` is started by the parent and told everything over that channel. It lives as
-long as the other end is there: a parent that is gone, even by SIGKILL, leaves nobody behind.
+`python -m wsproxy.supervisor CHANNEL TURNS COUNTS` is started by the parent and told everything over that channel. It
+lives as long as the other end is there: a parent that is gone, even by SIGKILL, leaves nobody behind.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from wsproxy.admin.control import Control, ControlError, Selection
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.share import Share, share_config
 from wsproxy.frontend.own_answers import ErrorPageError
+from wsproxy.limiting.places import Place
+from wsproxy.limiting.together import CommonCounts
 from wsproxy.managed.guard import PR_SET_PDEATHSIG
 from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
 from wsproxy.net.descriptors import raise_descriptor_limit
 from wsproxy.net.loop import has_uvloop
+from wsproxy.net.shared_memory import SharedMemory
 from wsproxy.net.tls import TlsError
 from wsproxy.net.turns import AcceptTurns
 from wsproxy.observe.logs import set_up_logging
@@ -70,11 +73,12 @@ class StopOrders:
 
 
 class DataPlaneProcess:
-    """Does what the parent says."""
+    """Does what the parent says. turns, counts: the descriptors of memory that it shares."""
 
-    def __init__(self, channel: Channel, turns: int, tasks: TaskGroup) -> None:
+    def __init__(self, channel: Channel, turns: int, counts: int, tasks: TaskGroup) -> None:
         self._channel = channel
         self._turns = turns
+        self._counts = SharedMemory(counts)
         self._tasks = tasks
         self._orders = StopOrders()
         self._app: DataPlane | None = None
@@ -150,7 +154,11 @@ class DataPlaneProcess:
             config = shaped(Source, body["source"]).load()
             set_up_logging(config.log.level, config.log.format)
             turn = AcceptTurns(share.count, self._turns).of(share.index)
-            self._app = DataPlane(config, share, bytes.fromhex(body["secret"]), turn)
+            secret = bytes.fromhex(body["secret"])
+            counts = CommonCounts(self._counts, secret)
+            counts.prepare(shaped(tuple[Place, ...], body["places"]))
+            counts.commit()
+            self._app = DataPlane(config, share, secret, turn, counts)
         except (ConfigError, TlsError, ErrorPageError, OSError) as error:
             raise RefusedError(str(error)) from None
         self._app.given.give(body["listeners"], sockets)
@@ -181,8 +189,10 @@ class DataPlaneProcess:
         self.app.given.give(body["listeners"], sockets)
         try:
             change = self.app.make_reload(share_config(shaped(Source, body["source"]).load(), share))
+            self.app.counts.prepare(shaped(tuple[Place, ...], body["places"]))
             change.prepare()
-        except (ConfigError, ReloadError) as error:
+        except (ConfigError, ReloadError, OSError) as error:
+            self.app.counts.abandon()
             self.app.given.close()
             raise RefusedError(str(error)) from None
         self._prepared = change, share
@@ -193,6 +203,7 @@ class DataPlaneProcess:
             raise RefusedError("nothing was prepared")
         (change, share), self._prepared = self._prepared, None
         self.app.share = share
+        self.app.counts.commit()
         with self.app.figures.reloads.counting():
             await self.app.commit(change)
             await self._follow(body, [])
@@ -203,6 +214,7 @@ class DataPlaneProcess:
         if self._prepared is not None:
             self._prepared[0].abandon()
             self._prepared = None
+        self.app.counts.abandon()
         self.app.given.close()
         return {}
 
@@ -246,11 +258,11 @@ class DataPlaneProcess:
         return {}
 
 
-async def _live(descriptor: int, turns: int) -> None:
+async def _live(descriptor: int, turns: int, counts: int) -> None:
     channel = Channel(socket.socket(fileno=descriptor))
     try:
         async with anyio.create_task_group() as tasks:
-            await DataPlaneProcess(channel, turns, tasks).run()
+            await DataPlaneProcess(channel, turns, counts, tasks).run()
     finally:
         channel.close()
 
@@ -271,16 +283,17 @@ def _go_on_without_parent() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run a data plane process; the arguments name the descriptors of its channel and of the accept turns."""
-    descriptor, turns = map(int, arguments)
+    """Run a data plane process; the arguments name the descriptors of its channel and of the memory that it shares."""
+    descriptor, turns, counts = map(int, arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # a terminal or a service manager may tell every process: the parent acts
     os.set_inheritable(descriptor, False)
     os.set_inheritable(turns, False)
+    os.set_inheritable(counts, False)
     _go_on_without_parent()
     threading.Thread(target=_outlive_no_parent, args=(descriptor,), name="parent", daemon=True).start()
     raise_descriptor_limit()
     keep_buffers_mapped()
     collect_seldom()
-    anyio.run(_live, descriptor, turns, backend="asyncio", backend_options={"use_uvloop": has_uvloop()})
+    anyio.run(_live, descriptor, turns, counts, backend="asyncio", backend_options={"use_uvloop": has_uvloop()})
     return 0

@@ -7,7 +7,7 @@ follows. A session is named by its process too, since each process counts its ow
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from heapq import nlargest
 from typing import Any
@@ -23,7 +23,15 @@ from wsproxy.admin.control import (
     UnknownError,
 )
 from wsproxy.observe.merging import merged
-from wsproxy.observe.snapshot import BackendFigures, BackendState, GroupFigures, SessionFigures, Snapshot
+from wsproxy.observe.snapshot import (
+    BackendFigures,
+    BackendState,
+    GroupFigures,
+    RateLimitFigures,
+    RouteFigures,
+    SessionFigures,
+    Snapshot,
+)
 from wsproxy.observe.tapped import Tapped
 from wsproxy.supervisor.channel import Body, ChannelError, GoneError, RefusedError
 from wsproxy.supervisor.child import Child
@@ -67,7 +75,7 @@ class ManyControl:
             frontends=tuple(
                 replace(each, addresses=addresses[each.name]) for each in every.frontends if each.name in addresses
             ),
-            routes=tuple(each for each in every.routes if each.name in {route.name for route in own.routes}),
+            routes=_with_remembered(every.routes, {route.name: route for route in own.routes}),
             groups=tuple(_judged(group, groups.get(group.name)) for group in own.groups),
             reloads=replace(own.reloads, **_sessions_of(every)),
             processes=(*own.processes, *every.processes),
@@ -212,6 +220,18 @@ def _said(answer: Body) -> Body:
     refusal = ControlError(answer["error"])
     refusal.status = answer["status"]
     raise refusal
+
+
+def _with_remembered(routes: Sequence[RouteFigures], own: Mapping[str, RouteFigures]) -> tuple[RouteFigures, ...]:
+    """The routes that there are, with the clients that all processes remember together: the parent has counted them."""
+    return tuple(_remembering(each, own[each.name].rate_limit) for each in routes if each.name in own)
+
+
+def _remembering(route: RouteFigures, own: RateLimitFigures | None) -> RouteFigures:
+    its = route.rate_limit
+    if its is None or own is None:
+        return route
+    return replace(route, rate_limit=replace(its, entries=its.entries + own.entries))
 
 
 def _judged(own: GroupFigures, every: GroupFigures | None) -> GroupFigures:

@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass
 
 import wsproxy
+from wsproxy.limiting.places import Place
 from wsproxy.supervisor.channel import Body
 from wsproxy.supervisor.following import GroupState
 from wsproxy.supervisor.named_sockets import laid_out
@@ -15,13 +16,14 @@ from wsproxy.supervisor.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """All that a process needs to know. listeners: the open sockets of each frontend."""
+    """All that a process needs to know. listeners: the open sockets of each frontend. places: of rate limits."""
 
     source: Source
     count: int
     secret: bytes
     listeners: dict[str, list[socket.socket]]
     states: tuple[GroupState, ...]
+    places: tuple[Place, ...] = ()
 
     def start(self, index: int) -> Body:
         """For a process that has just been started."""
@@ -30,7 +32,13 @@ class Orders:
     def prepare(self, index: int) -> Body:
         """For one that is to make ready for another configuration."""
         names, _ = laid_out(self.listeners)
-        return {"source": plain(self.source), "index": index, "count": self.count, "listeners": names}
+        return {
+            "source": plain(self.source),
+            "index": index,
+            "count": self.count,
+            "listeners": names,
+            "places": plain(self.places),
+        }
 
     def follow(self) -> Body:
         """For one that is to know which servers there are."""
