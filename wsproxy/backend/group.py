@@ -317,7 +317,10 @@ class Group:
         """Nobody may be asked; with when the first of the open breakers lets somebody try, where there are any."""
         breakers = (backend.guard.breaker for backend in self.backends.values() if backend.is_able)
         waits_s = [breaker.open_for_s for breaker in breakers if breaker is not None and breaker.is_open]
-        return replace(NO_BACKEND, retry_after_s=max(ceil(min(waits_s)), 1)) if waits_s else NO_BACKEND
+        if not waits_s:
+            return NO_BACKEND
+        seconds = ceil(round(min(waits_s), 3))  # differences of moments are binary fractions: 3600 may be a little more
+        return replace(NO_BACKEND, retry_after_s=max(seconds, 1))
 
     async def add(self, settings: ServerSettings) -> Backend:
         """Take in a backend, healthy until a check says otherwise; only while `run` runs."""
