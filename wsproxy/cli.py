@@ -20,6 +20,7 @@ from wsproxy.check import check_files
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.help import reference
 from wsproxy.config.model import AdminSettings, Config, FrontendSettings
+from wsproxy.limiting.places import NoRoomError
 from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
 from wsproxy.net.cpus import usable_cpus
 from wsproxy.net.descriptors import raise_descriptor_limit
@@ -85,10 +86,13 @@ def _serve(config: Config, source: Source, takes_over: bool) -> int:
     except* TakeoverError as group:
         sys.stderr.write(f"{config.source}: {_first(group)}\n")
         code = NOT_TAKEN_OVER
+    except* NoRoomError as group:
+        sys.stderr.write(f"{config.source}: {_first(group)}\n")
+        code = USAGE_ERROR
     return code
 
 
-def _first(group: BaseExceptionGroup[TakeoverError]) -> TakeoverError:
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
     """One of the errors inside, however deep."""
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error

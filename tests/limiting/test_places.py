@@ -8,7 +8,7 @@ import pytest
 
 from wsproxy.config.build import load
 from wsproxy.config.model import Rate, RouteSettings
-from wsproxy.limiting.places import Place, Places, bucket_names
+from wsproxy.limiting.places import NoRoomError, Place, Places, bucket_names
 from wsproxy.net.shared_memory import PART_BYTES, SharedMemory
 from wsproxy.protection.bucket_table import sets_for
 
@@ -93,6 +93,6 @@ def test_too_much_is_refused_and_changes_nothing(monkeypatch: pytest.MonkeyPatch
         raise OSError(27, "File too large")
 
     monkeypatch.setattr(memory, "grow", full)
-    with pytest.raises(OSError, match="File too large"):
+    with pytest.raises(NoRoomError, match=r"4,800,000 bytes .*\(File too large\): lower .rate_limit_entries"):
         places.planned(routes("rate_limit = 1/s"), 1.0)
     assert places.now == ()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import resource
 from contextlib import AsyncExitStack
 from pathlib import Path
 from time import monotonic
 
 from tests.integration.harness import Message, RawServer, Wire, connect, fetch, get, http_route, in_loop, ok
-from tests.system.harness import spawned
+from tests.system.harness import run_to_end, spawned
 from tests.system.test_processes import Processes, processes
+
+SMALL_BYTES = 2**20
+"""Less than the counts of one limit take."""
 
 TEN = "rate_limit = 10/h"
 
@@ -101,6 +105,36 @@ async def test_a_reload_reaches_the_counts_of_all(tmp_path: Path) -> None:
         await running.all_serve()
         assert (await fetch(running.port, b"/more")).status == 429
         assert (await fetch(running.port, b"/other")).status == 200
+
+
+@in_loop
+async def test_who_has_no_room_for_the_counts_is_told_so(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.ini"
+    file.write_text(f"[frontend]\nport = 0\nprocesses = 2\n{limited(1)}")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_BYTES, before[1]))  # the proxy inherits it
+    try:
+        code, _, said = await run_to_end(str(file))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 2
+    assert said.endswith("lower 'rate_limit_entries', or its limits on memory and files\n"), said
+    assert "Traceback" not in said
+
+
+@in_loop
+async def test_a_reload_that_there_is_no_room_for_changes_nothing(tmp_path: Path) -> None:
+    async with RawServer(ok()) as server, processes(tmp_path, limited(server.port)) as running:
+        pid = running.running.process.pid
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (SMALL_BYTES, resource.RLIM_INFINITY))
+        _replace(tmp_path / "proxy.ini", TEN, "rate_limit = 2/h\nrate_limit_entries = 9000000")
+        answer = (await running.tell("/reload")).json()
+        assert not answer["done"]
+        assert "lower 'rate_limit_entries'" in answer["problems"][0]
+        assert [(await fetch(running.port)).status for _ in range(11)] == [200] * 10 + [429]
+        _replace(tmp_path / "proxy.ini", "entries = 9000000", "entries = 200000")
+        assert (await running.tell("/reload")).json()["done"]
+        assert (await fetch(running.port)).field(b"ratelimit-policy") == b'"ip 2/h";q=2;w=3600'
 
 
 @in_loop

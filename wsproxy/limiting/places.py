@@ -9,10 +9,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Self
 
 from wsproxy.config.model import Rate, RateLimitSettings, RequestKey, RouteSettings
 from wsproxy.net.shared_memory import PART_BYTES, SharedMemory
 from wsproxy.protection.bucket_table import SET_BYTES, sets_for
+
+
+class NoRoomError(Exception):
+    """The system gives no memory that is enough for all limits; str() says how much was wanted."""
+
+    @classmethod
+    def of(cls, places: Iterable[Place], error: OSError) -> Self:
+        """Why these cannot be had."""
+        wanted = sum(place.size_bytes for place in places)
+        reason = error.strerror or error
+        return cls(
+            f"rate limits need {wanted:,} bytes that the processes share, and the system refuses ({reason}): lower "
+            f"'rate_limit_entries', or its limits on memory and files"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +70,7 @@ class Places:
         self.now: tuple[Place, ...] = ()
 
     def planned(self, routes: Iterable[RouteSettings], changed_at: float) -> tuple[Place, ...]:
-        """The places that the limits of other routes will have, with room for them. Raises OSError."""
+        """The places that the limits of other routes will have, with room for them. Raises NoRoomError."""
         old = {place.name: place for place in self.now}
         taken = list(self.now)
         found = []
@@ -68,7 +83,10 @@ class Places:
                 placed = _in_a_gap(place, taken)
                 taken.append(placed)
             found.append(placed)
-        self._memory.grow(max((place.end for place in found), default=0))
+        try:
+            self._memory.grow(max((place.end for place in found), default=0))
+        except OSError as error:
+            raise NoRoomError.of(found, error) from None
         return tuple(found)
 
     def use(self, places: tuple[Place, ...]) -> None:

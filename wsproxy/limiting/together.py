@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Final
 
 from wsproxy.config.model import RateLimit
-from wsproxy.limiting.places import Place
+from wsproxy.limiting.places import NoRoomError, Place
 from wsproxy.net.shared_memory import PART_BYTES, RecordLocks, SharedMemory
 from wsproxy.protection.bucket_table import BucketTableState, count_busy
 
@@ -36,12 +36,15 @@ class CommonCounts:
         self._next: tuple[dict[str, Place], dict[str, BucketTableState]] | None = None
 
     def prepare(self, places: tuple[Place, ...]) -> None:
-        """Map the places of another configuration. Raises OSError, and has changed nothing then."""
+        """Map the places of another configuration. Raises NoRoomError, and has changed nothing then."""
         states = {}
         for place in places:
             before = self._places.get(place.name)
             is_there = before is not None and (before.offset, before.sets) == (place.offset, place.sets)
-            states[place.name] = self._states[place.name] if is_there else self._open(place)
+            try:
+                states[place.name] = self._states[place.name] if is_there else self._open(place)
+            except OSError as error:
+                raise NoRoomError.of(places, error) from None
         self._next = {place.name: place for place in places}, states
 
     def commit(self) -> None:

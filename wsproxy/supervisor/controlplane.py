@@ -21,7 +21,7 @@ from wsproxy.config.group_settings import GroupSettings
 from wsproxy.config.model import Config
 from wsproxy.frontend.frontend import Frontend
 from wsproxy.frontend.tcp import TcpFrontend
-from wsproxy.limiting.places import Place, Places
+from wsproxy.limiting.places import NoRoomError, Place, Places
 from wsproxy.limiting.together import CommonCounts
 from wsproxy.listeners import Listeners
 from wsproxy.net.shared_memory import SharedMemory
@@ -74,7 +74,7 @@ class HeldListeners(Listeners):
 
 
 class ControlPlane(Application):
-    """The application of the parent. children: the processes that serve."""
+    """The application of the parent. children: the processes that serve. Raises NoRoomError."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class ControlPlane(Application):
         )
 
     def _make_places(self, config: Config) -> tuple[Place, ...]:
-        """Room for what the processes will count together. Raises OSError, and has changed nothing then."""
+        """Room for what the processes will count together. Raises NoRoomError, and has changed nothing then."""
         places = self._places.planned(config.routes, monotonic())
         self._counts.prepare(places)
         return places
@@ -233,8 +233,8 @@ class ControlPlane(Application):
         async with self.children.changing:
             try:
                 places = self._make_places(change.new)
-            except OSError as error:
-                raise ReloadError(f"no memory for rate limits: {error}") from None
+            except NoRoomError as error:
+                raise ReloadError(f"{change.new.source}: {error}") from None
             change.prepare()
             orders = self._next_orders(change, places)
             answers = await self.children.ask_all("prepare", lambda child: orders.prepare(child.index), orders.sockets)

@@ -27,7 +27,7 @@ from wsproxy.admin.control import Control, ControlError, Selection
 from wsproxy.config.errors import ConfigError
 from wsproxy.config.share import Share, share_config
 from wsproxy.frontend.own_answers import ErrorPageError
-from wsproxy.limiting.places import Place
+from wsproxy.limiting.places import NoRoomError, Place
 from wsproxy.limiting.together import CommonCounts
 from wsproxy.managed.guard import PR_SET_PDEATHSIG
 from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
@@ -159,7 +159,7 @@ class DataPlaneProcess:
             counts.prepare(shaped(tuple[Place, ...], body["places"]))
             counts.commit()
             self._app = DataPlane(config, share, secret, turn, counts)
-        except (ConfigError, TlsError, ErrorPageError, OSError) as error:
+        except (ConfigError, NoRoomError, TlsError, ErrorPageError, OSError) as error:
             raise RefusedError(str(error)) from None
         self._app.given.give(body["listeners"], sockets)
         self._app.states = shaped(tuple[GroupState, ...], body["states"])
@@ -191,7 +191,7 @@ class DataPlaneProcess:
             change = self.app.make_reload(share_config(shaped(Source, body["source"]).load(), share))
             self.app.counts.prepare(shaped(tuple[Place, ...], body["places"]))
             change.prepare()
-        except (ConfigError, ReloadError, OSError) as error:
+        except (ConfigError, NoRoomError, ReloadError) as error:
             self.app.counts.abandon()
             self.app.given.close()
             raise RefusedError(str(error)) from None
