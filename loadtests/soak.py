@@ -240,7 +240,7 @@ async def _load(proxy: Proxy, options: argparse.Namespace) -> int:
     troubling = asyncio.create_task(trouble.run())
     await asyncio.sleep(options.seconds * FIRST_LOOK)
     looks = [await _look(proxy, trouble, options)]
-    await asyncio.wait([troubling], timeout=options.seconds * (LAST_LIFE - 2 * FIRST_LOOK))
+    await asyncio.wait([troubling], timeout=options.seconds * (LAST_LIFE - FIRST_LOOK))
     until_all = asyncio.create_task(trouble.every_kind.wait())  # on a busy machine each takes longer
     await asyncio.wait([troubling, until_all], timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
     until_all.cancel()
