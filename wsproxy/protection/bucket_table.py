@@ -27,7 +27,7 @@ SET_BYTES: Final = PLACES * 16
 
 _SPARE: Final = 1.5
 """Places for each client that is to be remembered: clients fall on sets by chance, and with as many places as clients
-one in ten would find his set full; so it is one in forty."""
+one in seven would find his set full; so it is one in thirty."""
 
 MOST_OWE: Final = 1000
 """Clients whose tokens are remembered until they can be taken; when there are more, which is many sets held at once by
