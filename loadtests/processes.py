@@ -27,7 +27,7 @@ from statistics import median
 from time import perf_counter, sleep
 from typing import Any
 
-from loadtests.measure import describe_commit, describe_machine, process_tree
+from loadtests.measure import cpu_seconds, describe_commit, describe_machine, process_tree
 from loadtests.peers import ORIGIN, PEERS, ROOT, Running, running
 from loadtests.slices import SliceError, sliced
 
@@ -39,6 +39,8 @@ ROWS = {
 }
 START_LIMIT_S = 10.0  # a proxy may answer before the last of its processes is there
 POLL_S = 0.02
+SETTLE_S = 0.3  # between two looks at whether a process still starts,
+IDLE_S = 0.003  # which it does if it has worked longer than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,19 @@ def serving(root: int, count: int) -> tuple[list[int], list[int]]:
     raise RuntimeError(f"{root} has {len(process_tree(root)) - 1} processes below it, and not {count}")
 
 
+def settle(pids: Sequence[int]) -> None:
+    """Wait until processes have come up, which is work: one that still does accepts none of the load's connections."""
+    before = -1.0
+    while (spent_s := cpu_seconds(pids)) > before + IDLE_S:
+        before = spent_s
+        sleep(SETTLE_S)
+
+
 @contextlib.contextmanager
 def bounded(peer: Running, variant: Variant, share: float) -> Iterator[None]:
     """Inside the block each process of the proxy has its slice; who carries no traffic is in the slice of the first."""
     workers, others = serving(peer.pid, variant.processes)
+    settle(workers)
     if variant.pinned:
         for index, pid in enumerate(workers):
             os.sched_setaffinity(pid, {sorted(os.sched_getaffinity(0))[index]})

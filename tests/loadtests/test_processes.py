@@ -10,7 +10,7 @@ import pytest
 
 from loadtests import processes
 from loadtests.peers import PEERS
-from loadtests.processes import PAIRS, VARIANTS, Sample, middle, sample_of, serving, table
+from loadtests.processes import PAIRS, VARIANTS, Sample, middle, sample_of, serving, settle, table
 
 
 def test_a_sample_is_of_the_window() -> None:
@@ -48,3 +48,11 @@ def test_who_carries_traffic_is_below(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         child.communicate(b"\n")
     assert os.waitstatus_to_exitcode(child.returncode) == 0
+
+
+def test_a_process_has_come_up_when_it_does_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = iter([0.1, 0.4, 0.5, 0.501])
+    monkeypatch.setattr(processes, "cpu_seconds", lambda _: next(spent))
+    monkeypatch.setattr(processes, "SETTLE_S", 0.0)
+    settle([1])
+    assert not list(spent)
