@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import wsproxy
-from wsproxy.cli import USAGE_ERROR, main, read_config
+from wsproxy.cli import USAGE_ERROR, main
 from wsproxy.config.errors import ConfigError
+from wsproxy.supervisor.source import Source
 
 GOOD = """
 [frontend]
@@ -59,7 +60,7 @@ def test_a_file_that_cannot_be_read(name: str, tmp_path: Path, capsys: pytest.Ca
     assert main([path, "--check"]) == USAGE_ERROR
     assert path in capsys.readouterr().err
     with pytest.raises(ConfigError):
-        read_config(path)
+        Source.read(path).load()
 
 
 @pytest.mark.parametrize("arguments", [[], ["a.ini", "--config", "b.ini"], ["--no-such-option"], ["a.ini", "b.ini"]])

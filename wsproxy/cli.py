@@ -65,11 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _serve(config, source, chosen.takeover)
 
 
-def read_config(path: str) -> Config:
-    """Read and check the file at `path`. Raises ConfigError, also for a file that cannot be read."""
-    return Source.read(path).load()
-
-
 def _serve(config: Config, source: Source, takes_over: bool) -> int:
     set_up_logging(config.log.level, config.log.format)
     raise_descriptor_limit()

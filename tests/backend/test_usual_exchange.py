@@ -90,11 +90,18 @@ async def resting(answers: int = KEPT_AFTER + 1) -> AsyncIterator[Pool]:
             task.cancel()
 
 
+@contextlib.asynccontextmanager
+async def asked() -> AsyncIterator[tuple[Pool, Client]]:
+    """The same, which has just been given a request; and who sent it."""
+    async with resting() as pool:
+        client = Client()
+        pool.offer(client)
+        yield pool, client
+
+
 def test_it_is_sent_and_answered_without_a_turn_of_the_loop() -> None:
     async def main() -> None:
-        async with resting() as pool:
-            client = Client()
-            pool.offer(client)
+        async with asked() as (pool, client):
             assert len(pool.upstream.pending) == 1, "sent at once"
             pool.upstream.answer(HEAD + b"ok")
             assert client.transport.sent == HEAD + b"ok"
@@ -145,9 +152,7 @@ def test_a_young_connection_is_given_time_to_end_before_the_next_is_sent() -> No
 @pytest.mark.parametrize("cut", [1, len(HEAD) - 1, len(HEAD), len(HEAD) + 1])
 def test_an_answer_in_pieces_is_left_to_the_task(cut: int) -> None:
     async def main() -> None:
-        async with resting() as pool:
-            client = Client()
-            pool.offer(client)
+        async with asked() as (pool, client):
             transport = pool.upstream.pending.popleft()
             transport.feed((HEAD + b"ok")[:cut])
             assert not client.transport.sent, "its rest is waited for"
@@ -183,9 +188,7 @@ def test_an_answer_that_is_edited_is_left_to_the_task() -> None:
 @pytest.mark.parametrize("is_reset", [False, True])
 def test_a_connection_that_ends_before_the_answer_is_replaced(is_reset: bool) -> None:
     async def main() -> None:
-        async with resting() as pool:
-            client = Client()
-            pool.offer(client)
+        async with asked() as (pool, client):
             transport = pool.upstream.pending.popleft()
             if is_reset:
                 transport.lose()
@@ -221,9 +224,7 @@ def test_interim_answers_and_then_an_end_fail_once() -> None:
 
 def test_silence_is_a_504() -> None:
     async def main() -> None:
-        async with resting() as pool:
-            client = Client()
-            pool.offer(client)
+        async with asked() as (pool, client):
             sweep(pool.deadlines, client.exchange.route.response_timeout_s + 1)
             await until(lambda: pool.idle)
             assert client.status == 504
@@ -233,9 +234,7 @@ def test_silence_is_a_504() -> None:
 
 def test_nonsense_is_a_502() -> None:
     async def main() -> None:
-        async with resting() as pool:
-            client = Client()
-            pool.offer(client)
+        async with asked() as (pool, client):
             pool.upstream.answer(b"SSH-2.0-OpenSSH_9.2\r\n")
             await until(lambda: pool.idle)
             assert client.status == 502
@@ -245,9 +244,7 @@ def test_nonsense_is_a_502() -> None:
 
 def test_a_client_that_leaves_takes_the_connection_with_it_and_not_the_worker() -> None:
     async def main() -> None:
-        async with resting() as pool:
-            client = Client()
-            pool.offer(client)
+        async with asked() as (pool, client):
             pool.upstream.pending.clear()
             client.leave()
             await until(lambda: pool.idle)
@@ -265,9 +262,7 @@ def test_a_client_that_leaves_takes_the_connection_with_it_and_not_the_worker() 
 
 def test_a_client_that_cannot_be_written_to_has_left() -> None:
     async def main() -> None:
-        async with resting() as pool:
-            client = Client()
-            pool.offer(client)
+        async with asked() as (pool, client):
             client.stream.abort()
             pool.upstream.answer(HEAD + b"ok")
             assert client.exchange.failure is CLIENT_LEFT
@@ -304,9 +299,7 @@ def test_a_bug_costs_one_exchange(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_cancelled_worker_fails_what_is_under_way() -> None:
     async def main() -> None:
-        async with resting() as pool:
-            client = Client()
-            pool.offer(client)
+        async with asked() as (pool, client):
             pool.upstream.pending.clear()
         assert client.exchange.failure is STOPPING
         assert client.exchange.holder is None

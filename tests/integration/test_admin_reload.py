@@ -29,7 +29,7 @@ from tests.integration.harness import (
     refused_port,
 )
 from wsproxy.app import Application
-from wsproxy.cli import read_config
+from wsproxy.supervisor.source import Source
 
 HEAD = f"[frontend]\nhost = 127.0.0.1\nport = 0\n[log]\naccess = off\n[admin]\nport = 0\ntoken = {TOKEN}\n"
 
@@ -37,7 +37,7 @@ HEAD = f"[frontend]\nhost = 127.0.0.1\nport = 0\n[log]\naccess = off\n[admin]\np
 @asynccontextmanager
 async def from_file(path: Path) -> AsyncIterator[Caller]:
     """The product on a file that can be changed."""
-    application = Application(read_config(str(path)), lambda: read_config(str(path)))
+    application = Application(Source.read(str(path)).load(), lambda: Source.read(str(path)).load())
     async with anyio.create_task_group() as tasks:
         (address,) = await tasks.start(application.run)
         url = f"http://127.0.0.1:{application.administration.port}"

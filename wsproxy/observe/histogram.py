@@ -53,28 +53,5 @@ class Durations:
             tuple(mine + its for mine, its in zip(self.counts, other.counts, strict=True)), self.sum_s + other.sum_s
         )
 
-    def __sub__(self, earlier: Durations) -> Durations:
-        """What has come since."""
-        return Durations(
-            tuple(mine - its for mine, its in zip(self.counts, earlier.counts, strict=True)),
-            self.sum_s - earlier.sum_s,
-        )
-
-    def quantile_s(self, share: float) -> float | None:
-        """The duration that this share stayed below, interpolated inside its bucket; None when there is none.
-
-        What lies beyond the last bound counts as that bound: an honest figure ends there.
-        """
-        wanted = self.count * share
-        if not wanted:
-            return None
-        below = 0
-        for bucket, count in enumerate(self.counts[:-1]):
-            if count and below + count >= wanted:
-                low_s = BOUNDS_S[bucket - 1] if bucket else 0.0
-                return low_s + (BOUNDS_S[bucket] - low_s) * (wanted - below) / count
-            below += count
-        return BOUNDS_S[-1]
-
 
 NO_DURATIONS: Final = Durations()
