@@ -148,6 +148,7 @@ class Exchange:
     failure: why there was no answer; None once it was answered whole.
     abandoned: why nobody waits for the answer any more (the client left, request_timeout is over), else None.
     holder: who is told so; None on the way from one to the next.
+    on_end: called at the end of an attempt, where a callback goes on with it.
     stages: where its time goes, while somebody wants to know.
     upstream: after a 101, the detached upstream connection, with what it sent behind its head still buffered.
     """
@@ -174,6 +175,7 @@ class Exchange:
         "identity",
         "keep_alive",
         "offered_at",
+        "on_end",
         "preference",
         "request_id",
         "response",
@@ -207,6 +209,7 @@ class Exchange:
         self.first_byte_at = 0.0  # perf_counter; not set for an answer that is sent in one piece
         self.offered_at = self.give_up_at = 0.0
         self.holder: Holder | None = None
+        self.on_end: Callable[[], None] | None = None
         self.preference: Preference | None = None
         self.response: ResponseHead | None = None
         self.request_id = b""
@@ -256,6 +259,8 @@ class Exchange:
         done = self._done
         if done is not None and not done.done():
             done.set_result(None)
+            if self.on_end is not None:
+                self.on_end()
 
     def fail(self, failure: Failure) -> None:
         """The attempt has ended without a (whole) answer."""

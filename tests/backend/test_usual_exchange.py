@@ -169,20 +169,80 @@ def test_an_answer_in_pieces_is_left_to_the_task(cut: int) -> None:
     run(main)
 
 
-def test_an_answer_that_is_edited_is_left_to_the_task() -> None:
-    def edit(response: ResponseHead, _: Exchange) -> ResponseHead:
-        return ResponseHead(418, b"Tea", 1, response.fields, response.length, response.keep_alive)
+def test_an_answer_is_edited_without_the_task() -> None:
+    async def main() -> None:
+        async with asked() as (pool, client):
+            client.exchange.edits = (_into_tea,)
+            pool.upstream.answer(HEAD + b"ok")
+            assert client.transport.sent.startswith(b"HTTP/1.1 418 Tea\r\n")
+            assert pool.idle
+
+    run(main)
+
+
+def test_an_edited_answer_that_comes_in_two_pieces_is_edited_once() -> None:
+    edited: list[int] = []
+
+    def edit(response: ResponseHead, exchange: Exchange) -> ResponseHead:
+        edited.append(response.status)
+        return _into_tea(response, exchange)
 
     async def main() -> None:
-        async with resting() as pool:
-            client = Client()
+        async with asked() as (pool, client):
             client.exchange.edits = (edit,)
-            pool.offer(client)
-            pool.upstream.answer(HEAD + b"ok")
+            upstream = pool.upstream.pending[0]
+            pool.upstream.answer(HEAD + b"o")
+            await settle()
+            upstream.feed(b"k")
+            await until(lambda: pool.idle)
+            assert client.transport.sent.startswith(b"HTTP/1.1 418 Tea\r\n")
+            assert client.transport.sent.endswith(b"\r\n\r\nok")
+            assert edited == [200]
+
+    run(main)
+
+
+def test_a_refusal_is_edited_by_the_task() -> None:
+    async def main() -> None:
+        async with asked() as (pool, client):
+            client.exchange.edits = (_into_tea,)
+            pool.upstream.answer(HEAD.replace(b"200 OK", b"503 No") + b"ok")
             await until(lambda: pool.idle)
             assert client.transport.sent.startswith(b"HTTP/1.1 418 Tea\r\n")
 
     run(main)
+
+
+def test_an_edit_may_ask_for_a_filter() -> None:
+    class Upper:
+        def begin(self, response: ResponseHead) -> ResponseHead:
+            return response
+
+        def feed(self, data: bytes) -> bytes:
+            return data.upper()
+
+        def end(self) -> bytes:
+            return b""
+
+        def abort(self) -> None:
+            raise AssertionError
+
+    def edit(response: ResponseHead, exchange: Exchange) -> ResponseHead:
+        exchange.filter = Upper()
+        return response
+
+    async def main() -> None:
+        async with asked() as (pool, client):
+            client.exchange.edits = (edit,)
+            pool.upstream.answer(HEAD + b"ok")
+            await until(lambda: pool.idle)
+            assert client.transport.sent == HEAD + b"OK"
+
+    run(main)
+
+
+def _into_tea(response: ResponseHead, _: Exchange) -> ResponseHead:
+    return ResponseHead(418, b"Tea", 1, response.fields, response.length, response.keep_alive)
 
 
 @pytest.mark.parametrize("is_reset", [False, True])

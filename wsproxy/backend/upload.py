@@ -16,7 +16,7 @@ from wsproxy.errors import INTERNAL, Failure
 from wsproxy.exchange import BodyError, Exchange, RequestBody
 from wsproxy.http.chunked import LAST_CHUNK, encode_chunk, encode_last_chunk
 from wsproxy.http.codec import with_trailer
-from wsproxy.http.messages import CHUNKED
+from wsproxy.http.messages import CHUNKED, ResponseHead
 from wsproxy.http.replies import CONTINUE_100
 from wsproxy.net.deadlines import NEVER
 
@@ -67,6 +67,15 @@ class Upload:
     def is_held(self) -> bool:
         """The client still waits to be asked for its body, which may never come then."""
         return self._permitted is not None and not self._permitted.done() and not self.continued
+
+    def is_cut_short(self, response: ResponseHead) -> bool:
+        """Whether an answer that came before the end of the body is an answer without the rest of it.
+
+        A refusal is one, an answer that is there whole, and one that did not let the client begin. Any other may be
+        made of the body while that comes.
+        """
+        is_whole = 0 <= response.length <= len(self._connection.stream.buffer)
+        return response.status >= 300 or is_whole or self.is_held
 
     def permit(self) -> None:
         """The server wants the body (it answered 100)."""

@@ -43,16 +43,6 @@ KEPT_AFTER: Final = 2
 socket already, and is waited for before another exchange is begun."""
 
 
-def _ends_early(response: ResponseHead, upload: Upload, connection: UpstreamConnection) -> bool:
-    """Whether an answer that came before the end of the request's body is an answer without the rest of it.
-
-    A refusal is one, an answer that is there whole, and one that did not let the client begin. Any other may be made
-    of the body while that comes.
-    """
-    is_whole = 0 <= response.length <= len(connection.stream.buffer)
-    return response.status >= 300 or is_whole or upload.is_held
-
-
 class Worker:
     """Carries exchanges until its pool lets it go.
 
@@ -158,12 +148,14 @@ class Worker:
         failure: Failure | None = None
         try:
             response = connection.try_read_head(exchange.head.method)
-            if response is None or not 200 <= response.status < 500 or exchange.edits or exchange.filter is not None:
+            if response is None or not 200 <= response.status < 500:
                 self._hand_over(exchange, response)
                 return
             if exchange.stages is not None:
                 exchange.stages.enter(BODY)
-            if not connection.try_relay(response, exchange):
+            if exchange.edits:
+                response = exchange.edited(response)
+            if exchange.filter is not None or not connection.try_relay(response, exchange):
                 self._hand_over(exchange, response)
                 return
             self._settle(connection, response)
@@ -182,7 +174,7 @@ class Worker:
             exchange.client.loop.call_soon(self._go_on)
 
     def _hand_over(self, exchange: Exchange, response: ResponseHead | None) -> None:
-        """Let the task go on with what was begun; the head of its answer has been read, if it is not None."""
+        """Let the task go on with what was begun; the head of its answer has been read, and edited if it may pass."""
         self._begun = True
         self._answer = response
         self.wake(exchange)
@@ -315,6 +307,7 @@ class Worker:
         stages = exchange.stages
         upload: Upload | None = None
         response, self._answer = self._answer, None
+        is_edited = response is not None and 200 <= response.status < 500  # by `_heard`
         try:
             if not begun:
                 upload = self._send_head(connection, exchange)
@@ -330,9 +323,9 @@ class Worker:
                     return failure
             if stages is not None:
                 stages.enter(BODY)
-            if upload is not None and not upload.done and _ends_early(response, upload, connection):
+            if upload is not None and not upload.done and upload.is_cut_short(response):
                 exchange.keep_alive = False  # say so in the head: the rest of the body is not read
-            if exchange.edits:
+            if exchange.edits and not is_edited:
                 response = exchange.edited(response)
             if exchange.filter is not None:
                 await relay_filtered(connection, response, exchange, exchange.filter)

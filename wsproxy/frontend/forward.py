@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
+from wsproxy.backend.backend import Backend
 from wsproxy.exchange import QUEUE, Exchange
 from wsproxy.frontend.route import Route
 from wsproxy.protection.retry import may_retry
@@ -29,10 +31,16 @@ def begin(exchange: Exchange, route: Route) -> asyncio.Future[None] | None:
 
     Unless it ended well, or with None, `see_through` goes on.
     """
-    if route.affinity is not None:
-        return None
     servers = route.group.healthy.snapshot()
-    return None if servers is None else route.group.submit(exchange, route.policy, servers)
+    return None if servers is None or route.recall is not None else _submit(exchange, route, servers)
+
+
+def _submit(exchange: Exchange, route: Route, servers: Sequence[Backend]) -> asyncio.Future[None] | None:
+    """Have one of these take it, in the order that the route and the exchange prefer."""
+    if route.affinity is None or (preference := exchange.preference) is None:
+        return route.group.submit(exchange, route.policy, servers)
+    candidates = route.affinity.narrow(preference, servers, exchange.tried)
+    return route.group.submit(exchange, route.policy, candidates, preference.key)
 
 
 async def see_through(exchange: Exchange, route: Route) -> None:
@@ -64,11 +72,7 @@ async def see_through(exchange: Exchange, route: Route) -> None:
             if exchange.abandoned is not None:  # meanwhile, when nobody held it
                 exchange.failure = exchange.abandoned
                 return
-        if route.affinity is None or (preference := exchange.preference) is None:
-            ended = group.submit(exchange, route.policy, servers)
-        else:
-            candidates = route.affinity.narrow(preference, servers, exchange.tried)
-            ended = group.submit(exchange, route.policy, candidates, preference.key)
+        ended = _submit(exchange, route, servers)
         if ended is None:
             return
         if exchange.attempts and exchange.stages is not None:

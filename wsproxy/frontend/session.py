@@ -5,31 +5,26 @@ Knows the client's stream and the service it came to; how a backend is found and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
 from time import perf_counter
 from typing import Final
 
 from anyio import BrokenResourceError, EndOfStream
 
 from wsproxy.errors import REQUEST_TIMEOUT
-from wsproxy.exchange import Exchange, StageClock
+from wsproxy.exchange import Exchange
 from wsproxy.frontend.admission import Gate
-from wsproxy.frontend.body import ClientBody, body_of
 from wsproxy.frontend.direct_replies import After, DirectReplies
-from wsproxy.frontend.forward import begin, see_through
+from wsproxy.frontend.forward import begin, forward, see_through
 from wsproxy.frontend.half_closed import abort_at_reset, waits_for_answer
-from wsproxy.frontend.identity import ClientIdentity
+from wsproxy.frontend.incoming import Incoming
 from wsproxy.frontend.relay import Relay
-from wsproxy.frontend.route import Route
+from wsproxy.frontend.route import Handler, Route
 from wsproxy.frontend.service import HttpService
 from wsproxy.frontend.websocket import open_websocket
 from wsproxy.http.messages import MalformedRequestError, RequestHead
-from wsproxy.http.repeats import RequestReader
-from wsproxy.http.via import has_passed, via_line
 from wsproxy.net.deadlines import NEVER
 from wsproxy.net.stream import ReadTimeoutError, Stream
-
-ReadHead = Callable[[bytes], tuple[RequestHead, int] | None]
 
 LINGER_BYTES: Final = 1024 * 1024
 LINGER_S: Final = 2.0
@@ -39,14 +34,21 @@ LINGER_S: Final = 2.0
 class ClientSession:
     """One connection of a client.
 
+    A usual request is served while the session's task sleeps: begun as its bytes come, counted as its answer ends.
+    Waking the task would cost 1 us, twice. What is not as usual is left to the task, at the point where it stands.
+
     exchange: the request in flight, None between two. identity: whose it is. deadline: when the client's silence or the
     exchange has lasted too long.
     """
 
     __slots__ = (
         "_awaits_body",
+        "_incoming",
+        "_parsed",
         "_requests",
+        "_rest",
         "_service",
+        "_sleep",
         "_stream",
         "_total_deadline",
         "deadline",
@@ -58,7 +60,11 @@ class ClientSession:
         self._stream = stream
         self._service = service
         self._requests = 0
-        self.identity = ClientIdentity(stream.peer, service)
+        self._incoming = Incoming(stream, service)
+        self._sleep: asyncio.Future[None] | None = None  # the task's, while callbacks serve a request
+        self._parsed: tuple[RequestHead, int] | None = None  # a head that the task is woken for, still in the buffer
+        self._rest: Handler | None = None  # what the task is to do for an exchange that was made while it slept
+        self.identity = self._incoming.identity
         self.exchange: Exchange | None = None
         self.deadline = NEVER
         self._total_deadline = NEVER
@@ -73,71 +79,170 @@ class ClientSession:
         stream = self._stream
         stream.on_hangup = self._hung_up
         stream.stall_timeout_s = service.settings.body_timeout_s
-        deadlines = service.deadlines
-        read = RequestReader(service.limits, service.known_lines).read
-        keepalive_s, header_s = service.settings.keepalive_timeout_s, service.settings.header_timeout_s
         service.enter(self)
-        known: RequestHead | None = None  # the last head, its route, and the table that led there
-        routes = service.http_routes
-        route: Route
         if stream.eof:
             self._hung_up()
         try:
-            while True:
-                head: RequestHead | None = None
-                if stream.write_paused:  # whoever asks on and on and reads no answer gets no more of them
-                    await stream.drain_or_abort()
-                try:
-                    self.deadline = deadlines.base + (keepalive_s if self._requests else header_s)
-                    if not stream.buffer:
-                        if service.stopping and not service.lingers:
-                            return None
-                        await stream.more()
-                    parsed = read(stream.buffer) or await self._rest_of_head(read)
-                    self.deadline = NEVER
-                    head, size = parsed
-                    stream.consume(size)
-                    if head.max_forwards == 0:
-                        if await self._answer_as_last_hop(head):
-                            continue
-                        return None
-                    if head is not known or routes is not service.http_routes:  # a repeated one goes where it went
-                        route = service.route(head)
-                        known, routes = head, service.http_routes
-                    self._requests += 1
-                    if route.gate is None:
-                        exchange = self._make_exchange(head, route)
-                    else:
-                        exchange = await self._ask_gate(head, route, route.gate)
-                except MalformedRequestError as error:
-                    if await self._refuse(error, head):
-                        continue
-                    return None
-                if route.handler is not None:
-                    if route.at_once is None or not route.at_once(exchange):
-                        await route.handler(exchange, route)
-                elif route.relays is None:
-                    ended = begin(exchange, route)  # as `forward` does it, without a coroutine
-                    if ended is not None:
-                        await ended
-                    if ended is None or exchange.failure is not None:
-                        await see_through(exchange, route)
-                elif (relay := await open_websocket(exchange, route, route.relays, service, self.identity)) is not None:
+            while (exchange := await self._next()) is not None:
+                if (relay := await self._serve(exchange)) is not None:
                     return relay
-                exchange.ended_at = perf_counter()
-                route.totals.record(exchange)
-                if service.access is not None and exchange.failure is None:
-                    service.access.record(exchange, self.identity.address(head))
+                self._count(exchange)
                 usual = exchange.failure is None and exchange.body is None and exchange.keep_alive
                 if not usual and not await self._conclude(exchange):
                     return None
                 self.exchange = None
+            return None
         except (EndOfStream, BrokenResourceError, ReadTimeoutError):
             return None
         finally:
             self.deadline = NEVER
-            stream.on_hangup = None  # or session and stream hold each other until the collector comes
+            # Or they hold each other until the collector comes.
+            self.exchange = stream.on_hangup = stream.on_data = None
             service.leave(self)
+
+    async def _next(self) -> Exchange | None:
+        """The next request, which may have been served while the task slept, but for `_rest`; None for no more."""
+        service, stream = self._service, self._stream
+        while True:
+            if stream.write_paused:  # whoever asks on and on and reads no answer gets no more of them
+                await stream.drain_or_abort()
+            head: RequestHead | None = None
+            try:
+                self._begin_wait()
+                if not stream.buffer:
+                    if service.stopping and not service.lingers:
+                        return None
+                    stream.on_data = self._heard
+                    await stream.more()
+                    if self.exchange is not None:
+                        return self.exchange
+                parsed, self._parsed = self._parsed or self._incoming.read(stream.buffer), None
+                if parsed is None:  # the limit is never put off: on a new connection the wait for the first byte counts
+                    self.deadline = min(self.deadline, service.deadlines.after(service.settings.header_timeout_s))
+                    parsed = await self._incoming.rest_of_head()
+                head, size = parsed
+                self.deadline = NEVER
+                stream.consume(size)
+                if head.max_forwards != 0:
+                    return await self._admit(head)
+                if not await self._answer_as_last_hop(head):
+                    return None
+            except MalformedRequestError as error:
+                if not await self._refuse(error, head):
+                    return None
+
+    def _begin_wait(self) -> None:
+        """From now on the next head is waited for, which may take its time."""
+        settings = self._service.settings
+        limit_s = settings.keepalive_timeout_s if self._requests else settings.header_timeout_s
+        self.deadline = self._service.deadlines.base + limit_s
+
+    async def _admit(self, head: RequestHead) -> Exchange:
+        """Raises MalformedRequestError for a request that goes nowhere."""
+        route = self._incoming.route_of(head)
+        if route.gate is None:
+            exchange = self._make_exchange(head, route)
+        else:
+            exchange = await self._ask_gate(head, route, route.gate)
+        if route.at_once is None or not route.at_once(exchange):
+            self._rest = route.handler or forward
+        return exchange
+
+    async def _serve(self, exchange: Exchange) -> Relay | None:
+        """Do for a request what has not been done yet; the relay that it has become."""
+        route = self._incoming.route
+        rest, self._rest = self._rest, None
+        if route.relays is not None:
+            return await open_websocket(exchange, route, route.relays, self._service, self.identity)
+        if rest is not None:
+            await rest(exchange, route)
+        return None
+
+    def _count(self, exchange: Exchange) -> None:
+        """It is over, well or not."""
+        exchange.ended_at = perf_counter()
+        self._incoming.route.totals.record(exchange)
+        access = self._service.access
+        if access is not None and exchange.failure is None:
+            access.record(exchange, self.identity.address(exchange.head))
+
+    # The usual request.
+
+    def _heard(self) -> None:
+        """Something has come while the task sleeps: serve a usual request, or wake the task."""
+        stream = self._stream
+        stream.on_data = None
+        self._sleep = stream.set_aside_reader()
+        try:
+            if not self._begins_at_once(stream):
+                self._wake()
+        except MalformedRequestError:  # the task will meet it again
+            self._wake()
+        except Exception as error:  # noqa: BLE001 - a bug: as if the task had met it
+            self._wake(error)
+
+    def _begins_at_once(self, stream: Stream) -> bool:
+        """Begin a request that has no body, and nothing to wait for before a worker or the cache has it.
+
+        One that is not begun stays in the buffer. Raises MalformedRequestError likewise.
+        """
+        sleep = self._sleep
+        if sleep is None or sleep.done():  # cancelled, or told that it has waited long enough
+            return False
+        self._parsed = parsed = self._incoming.read(stream.buffer)
+        if parsed is None:
+            return False
+        head, size = parsed
+        if head.length or head.upgrade or head.max_forwards == 0:
+            return False
+        route = self._incoming.route_of(head)
+        if route.gate is not None:
+            return False
+        exchange = self._make_exchange(head, route)
+        self._parsed = None
+        stream.consume(size)
+        exchange.on_end = self._ended
+        if route.handler is None:
+            if begin(exchange, route) is not None:
+                return True
+            self._rest = see_through
+        elif route.at_once is not None and route.at_once(exchange):
+            self._ended()
+            return True
+        else:
+            self._rest = route.handler
+        return False
+
+    def _ended(self) -> None:
+        """The request that was begun while the task sleeps has ended: wait for the next, or wake the task."""
+        sleep, exchange, stream = self._sleep, self.exchange, self._stream
+        if sleep is None or exchange is None:  # the task goes on with it
+            return
+        is_ready = not (stream.buffer or stream.eof or stream.closed or stream.write_paused or self._service.stopping)
+        if not is_ready or not exchange.keep_alive or exchange.failure is not None or sleep.done():
+            if exchange.failure is not None and self._incoming.route.handler is None:
+                self._rest = see_through
+            self._wake()
+            return
+        try:
+            self._count(exchange)
+        except Exception as error:  # noqa: BLE001 - a bug: as if the task had met it
+            self._wake(error)
+            return
+        self.exchange = self._sleep = None
+        self._begin_wait()
+        stream.put_back_reader(sleep)
+        stream.on_data = self._heard
+
+    def _wake(self, error: Exception | None = None) -> None:
+        """Have the task go on from where things stand, or raise `error`."""
+        sleep, self._sleep = self._sleep, None
+        if sleep is None or sleep.done():
+            return
+        if error is None:
+            sleep.set_result(None)
+        else:
+            sleep.set_exception(error)
 
     @property
     def buffered_bytes(self) -> int:
@@ -209,46 +314,14 @@ class ClientSession:
 
     # One request.
 
-    async def _rest_of_head(self, read: ReadHead) -> tuple[RequestHead, int]:
-        """Wait for the end of a head that has begun. Raises MalformedRequestError, EndOfStream and its kin."""
-        service = self._service
-        stream = self._stream
-        # Never put off: on a new connection the wait for the first byte counts too.
-        self.deadline = min(self.deadline, service.deadlines.after(service.settings.header_timeout_s))
-        parsed = None
-        while parsed is None:
-            try:
-                await stream.more()
-            except ReadTimeoutError:
-                raise MalformedRequestError(408, "the request head did not come in time") from None
-            parsed = read(stream.buffer)
-        return parsed
-
     def _make_exchange(self, head: RequestHead, route: Route) -> Exchange:
-        """Raises MalformedRequestError(413) for a body that says by itself that it is too large."""
+        """Raises MalformedRequestError, and has changed nothing then."""
         service = self._service
-        body: ClientBody | None = None
-        if head.length:
-            body = body_of(head, self._stream, service.settings.max_body_size_bytes, self)
-        request_id, identity = self.identity.introduce(head)
-        if service.via:
-            if has_passed(head.fields, service.via):
-                raise MalformedRequestError(508, "the request has come through here before")
-            identity += via_line(head.minor_version, service.via)
-        exchange = Exchange(head, body, self._stream, route.settings, identity)
-        exchange.request_id = request_id
-        exchange.edits = service.edits + route.edits
-        if route.prepare is not None:
-            route.prepare(exchange, self.identity.address(head), self.identity.scheme(head))
-        if route.affinity is not None:
-            address, is_secure = self.identity.address(head), service.scheme == "https"
-            exchange.preference = route.affinity.preference(head, address, is_secure, service.deadlines.now)
+        exchange = self._incoming.exchange_of(head, route, self)
+        self._requests += 1
         limit_s = route.settings.request_timeout_s
         self._total_deadline = NEVER if limit_s is None else service.deadlines.after(limit_s)
         self.deadline = self._total_deadline
-        exchange.started_at = perf_counter()
-        if service.access is not None:
-            exchange.stages = StageClock(exchange.started_at)
         if service.stopping or self._requests >= service.settings.keepalive_requests:
             exchange.keep_alive = False
         self.exchange = exchange
@@ -256,7 +329,7 @@ class ClientSession:
 
     async def _ask_gate(self, head: RequestHead, route: Route, gate: Gate) -> Exchange:
         """As `_make_exchange`, if the gate lets it pass. Raises MalformedRequestError where it does not."""
-        verdict = await gate.admit(head, self.identity.address(head), is_first=self._requests == 1)
+        verdict = await gate.admit(head, self.identity.address(head), is_first=not self._requests)
         if self._stream.closed:  # meanwhile
             raise BrokenResourceError
         exchange = self._make_exchange(head, route)
@@ -298,9 +371,9 @@ class ClientSession:
 
         True when the connection may go on.
         """
+        self._requests += 1
         if not error.route:  # which has counted it
             self._service.refused[error.status] += 1
-            self._requests += 1
         return await self._goes_on(self._replies.refuse(error, head, self._is_last))
 
     async def _answer_as_last_hop(self, head: RequestHead) -> bool:

@@ -14,11 +14,12 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from math import inf
 from typing import Any, Final
 
 from anyio import BrokenResourceError, EndOfStream
 from anyio.abc import ByteStream
+
+from wsproxy.net.tcp_info import CLOSED, tcp_info
 
 READ_HIGH_WATER_BYTES: Final = 64 * 1024
 """Unread bytes above which the socket is no longer read; one more read (256 KiB under uvloop) may come on top."""
@@ -30,13 +31,6 @@ STALL_TIMEOUT_S: Final = 60.0
 """As nginx and most others have it; a frontend's `body_timeout` takes its place."""
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, zero seconds: close() sends RST
-
-_TCP_INFO: Final = struct.Struct("=B51xII")
-"""Of Linux's struct tcp_info: tcpi_state, and behind seven bytes and eleven numbers tcpi_last_data_recv and
-tcpi_last_ack_recv, the milliseconds since the last byte and since the last packet of any kind."""
-
-_CLOSED_STATE: Final = 7
-"""TCP_CLOSE, which a connection whose end was sent and received reaches early only by a reset."""
 
 
 class ReadTimeoutError(Exception):
@@ -193,6 +187,15 @@ class Stream(asyncio.Protocol, ByteStream):
         self._waiter = waiter = self.loop.create_future()
         return waiter
 
+    def set_aside_reader(self) -> asyncio.Future[None] | None:
+        """The reader that waits in `more`, None when there is none: neither bytes nor an end wake it from now on."""
+        waiter, self._waiter = self._waiter, None
+        return waiter
+
+    def put_back_reader(self, waiter: asyncio.Future[None]) -> None:
+        """The same goes on waiting; only while more may come."""
+        self._waiter = waiter
+
     async def receive(self, max_bytes: int = 0) -> bytes:
         """Return the bytes that are there, or the next that come; at most `max_bytes` unless that is 0.
 
@@ -333,29 +336,18 @@ class Stream(asyncio.Protocol, ByteStream):
         Asked of the kernel, at once after the end was read: what we read late does not make the delay longer, and
         noting the time at every read would cost more than the rare question.
         """
-        _, data_ms, packet_ms = self._tcp_info()
-        return (data_ms - packet_ms) / 1000
+        known = tcp_info(self.transport)
+        return (known.since_data_ms - known.since_packet_ms) / 1000
 
     @property
     def silence_s(self) -> float:
         """Since the peer's last packet of any kind, acknowledgements too; 0 where nobody knows (as above)."""
-        return self._tcp_info()[2] / 1000
+        return tcp_info(self.transport).since_packet_ms / 1000
 
     @property
     def is_reset(self) -> bool:
         """Whether the peer has reset the connection, which nobody is told of behind an end that has been read."""
-        return self.closed or self._tcp_info()[0] == _CLOSED_STATE
-
-    def _tcp_info(self) -> tuple[int, float, float]:
-        """The connection's state, and the milliseconds since its last byte and since its last packet came."""
-        try:
-            raw = self.transport.get_extra_info("socket")  # uvloop: RuntimeError once the handle is closed
-            found: tuple[int, int, int] = _TCP_INFO.unpack(
-                raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-            )
-        except (AttributeError, OSError, RuntimeError, ValueError, struct.error):
-            return 0, inf, 0.0  # no such option here, or on this kind of socket, which may have been closed just now
-        return found
+        return self.closed or tcp_info(self.transport).state == CLOSED
 
     @property
     def peer(self) -> str:
