@@ -34,7 +34,7 @@ LAYERS: Final = (
     {"routes"},
     {"figures", "relisten", "taps"},
     {"reload", "sessions"},
-    {"control", "signals"},
+    {"control", "signals", "by_hand"},
     {"app"},
     {"supervisor"},
     {"cli"},

@@ -64,6 +64,10 @@ class Handover(Protocol):
         """Start one."""
         ...
 
+    async def take_over_changes(self) -> None:
+        """Have servers be as operators have left them with the proxy that we take over from, before we serve."""
+        ...
+
 
 class Application:
     """Everything one process runs for one Config.
@@ -228,6 +232,8 @@ class Application:
         """Wait for what clients need besides this process: managed servers, for a time."""
         with anyio.move_on_after(MANAGED_START_S):
             await self.groups.until_ready()
+        if self.handover is not None:
+            await self.handover.take_over_changes()
 
     async def _comes_up(self, next_signal: Callable[[], Awaitable[object]]) -> bool:
         """Wait until clients can be served; False when a signal came first."""

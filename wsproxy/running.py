@@ -285,6 +285,10 @@ class RunningGroup:
         """Whether a backend of the group came from an operator: a reload of an unchanged group keeps it."""
         return name in self._added
 
+    def is_held(self, name: str) -> bool:
+        """Whether it gets nothing new because who finds the servers says so."""
+        return name in self._held
+
     async def add_server(self, server: ServerSettings) -> Backend:
         """Take in a server that the configuration does not have."""
         backend = await self.group.add(server)

@@ -60,6 +60,26 @@ async def test_operators_and_probes_are_answered_by_the_one_that_serves(tmp_path
                 assert (await probe.get(url)).status_code == 200
 
 
+@pytest.mark.parametrize("lines", ["", "processes = 2"])
+@in_loop
+async def test_what_operators_have_changed_holds_with_the_successor(lines: str, tmp_path: Path) -> None:
+    async with RawServer(ok(b"kept")) as kept, RawServer(ok(b"disabled")) as disabled:
+        routes = f"[admin]\nport = 0\n{http_route(kept.port, disabled.port)}"
+        async with replaceable(tmp_path, routes, f"shutdown_timeout = 5s\n{lines}") as running:
+            (port,) = re.findall(r"admin on 127.0.0.1:(\d+)", "\n".join(running.log))
+            url = f"http://127.0.0.1:{port}/backends"
+            async with httpx.AsyncClient(trust_env=False) as operator:
+                server = f"127.0.0.1:{disabled.port}"
+                answer = await operator.post(f"{url}/disable", json={"backend": server})
+                assert answer.status_code == 200
+            running.signal(signal.SIGUSR2)
+            await taken_over(running)
+            assert {(await fetch(running.port)).body for _ in range(6)} == {b"kept"}
+            async with httpx.AsyncClient(trust_env=False) as operator:
+                states = {each["url"]: each["state"] for each in (await operator.get(url)).json()["backends"]}
+                assert states[f"http://{server}"] == "disabled"
+
+
 @in_loop
 async def test_one_that_is_stopped_meanwhile_drains_all_the_same(tmp_path: Path) -> None:
     may_answer = asyncio.Event()

@@ -29,7 +29,8 @@ USUAL_TAP: Final = "30s"
 """For how long a tap notes frames unless asked otherwise: for a look at what is going on now."""
 
 NOTE: Final = (
-    "kept across reloads until the file changes this group; not written to the file, so a restart forgets it"
+    "kept across reloads and upgrades until the file changes this group; not written to the file, so a restart "
+    "forgets it"
 )
 
 Arguments = dict[str, Any]

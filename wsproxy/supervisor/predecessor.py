@@ -58,12 +58,16 @@ class HandedSockets(NamedSockets):
 
 
 class Predecessor:
-    """The proxy that we take over from. pid: of its process. sockets, secret: what it gave us."""
+    """The proxy that we take over from.
+
+    pid: of its process. sockets, secret: what it gave us. changes: what its operators have changed, as it said last.
+    """
 
     def __init__(self, channel: Channel, pid: int) -> None:
         self.pid = pid
         self.sockets = HandedSockets()
         self.secret = b""
+        self.changes: object = None
         self._channel = channel
         self._met = anyio.Event()
         self._has_given = False
@@ -130,6 +134,7 @@ class Predecessor:
             return {}
         if kind != "serve":
             raise RefusedError(f"version {wsproxy.__version__} does not know '{kind}'")
+        self.changes = body.get("changes")
         self._has_heard = self._serves
         return {"serves": self._serves}
 
@@ -147,6 +152,7 @@ class Predecessor:
         for listening in sockets:
             listening.setblocking(False)
         self.secret = secret
+        self.changes = body.get("changes")
         self._has_given = True
         _logger.info("taking over from process %d (version %s)", self.pid, body.get("version", "unknown"))
 

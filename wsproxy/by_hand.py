@@ -1,0 +1,113 @@
+"""Assembly: what operators have changed by hand, as a proxy tells it to the one that takes its place.
+
+As across a reload, a word counts until the file says otherwise of the same: so what the file said goes with it.
+The two may be of different versions: what crosses is plain, and named.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any, Final
+
+from wsproxy.admin.control import Control, ControlError
+from wsproxy.backend.backend import Backend
+from wsproxy.config.diff import server_key
+from wsproxy.config.group_settings import ServerSettings
+from wsproxy.running import RunningGroup
+
+MOST_CHANGES: Final = 10_000
+"""Of one proxy: what crosses has to fit into a message, and nobody has said more by hand."""
+
+_logger = logging.getLogger("wsproxy.takeover")
+
+Change = dict[str, Any]
+
+
+def changes_by_hand(groups: Iterable[RunningGroup]) -> list[Change]:
+    """What the groups have that their file does not say, by group."""
+    found = [_changes_of(running) for running in groups]
+    return [change for change in found if change is not None][:MOST_CHANGES]
+
+
+def _changes_of(running: RunningGroup) -> Change | None:
+    written = _written(running)
+    there = {server_key(backend.settings): backend for backend in running.group.backends.values()}
+    added = [backend for backend in there.values() if running.is_added(backend.name)]
+    removed = [key for key in written if key not in there]
+    servers = [state for key, backend in there.items() if (state := _state(running, key, backend, written)) is not None]
+    scales = None if running.scaler is None or running.scaler.enabled else False
+    if not (added or removed or servers or scales is False):
+        return None
+    return {
+        "group": running.group.name,
+        "written": list(written),
+        "added": [{"url": str(each.address), "weight": each.settings.weight} for each in added],
+        "removed": removed,
+        "servers": servers,
+        "scales": scales,
+    }
+
+
+def _state(
+    running: RunningGroup, key: str, backend: Backend, written: Mapping[str, ServerSettings]
+) -> dict[str, Any] | None:
+    """How one server stands otherwise than the file has it."""
+    said = written.get(key)
+    is_enabled, weight = (True, backend.settings.weight) if said is None else (said.enabled, said.weight)
+    is_there = backend.enabled or running.is_held(backend.name)  # what is held is so by whoever finds the servers
+    if is_there == is_enabled and backend.settings.weight == weight:
+        return None
+    return {
+        "server": key,
+        "enabled": is_there,
+        "leaving": backend.leaving,
+        "weight": backend.settings.weight,
+        "written_weight": weight,
+    }
+
+
+def _written(running: RunningGroup) -> dict[str, ServerSettings]:
+    return {server_key(server): server for server in running.settings.servers}
+
+
+async def repeat_changes(told: object, groups: Mapping[str, RunningGroup], control: Control) -> None:
+    """Do once more what `changes_by_hand` of another proxy tells, as far as it still makes sense."""
+    for change in told if isinstance(told, list) else ():
+        try:
+            running = groups.get(change["group"])
+            if running is not None:
+                await _repeat(change, running, control)
+        except (KeyError, TypeError, ValueError) as error:
+            _logger.warning("what operators have changed is told in another way (%r): the file counts", error)
+
+
+async def _repeat(change: Change, running: RunningGroup, control: Control) -> None:
+    """The same in one group. Raises KeyError, TypeError, ValueError for what another version means by it."""
+    name = running.group.name
+    written = _written(running)
+    if list(written) == change["written"]:
+        for key in change["removed"]:
+            await _try(key, control.remove_backend(name, written[key].name))
+        for each in change["added"]:
+            await _try(each["url"], control.add_backend(name, each["url"], int(each["weight"])))
+    there = {server_key(backend.settings): backend for backend in running.group.backends.values()}
+    for state in change["servers"]:
+        backend = there.get(state["server"])
+        if backend is None:
+            _logger.info("%s: server %s, which operators have changed, is no longer there", name, state["server"])
+            continue
+        if backend.enabled != state["enabled"]:
+            stops = control.drain_backend if state["leaving"] else control.disable_backend
+            await _try(backend.name, (control.enable_backend if state["enabled"] else stops)(name, backend.name))
+        if backend.settings.weight == state["written_weight"] != state["weight"]:
+            await _try(backend.name, control.set_weight(name, backend.name, int(state["weight"])))
+    if change["scales"] is False and running.scaler is not None:
+        running.scaler.enabled = False
+
+
+async def _try(server: str, doing: Awaitable[object]) -> None:
+    try:
+        await doing
+    except ControlError as error:
+        _logger.warning("server %s: what operators have changed cannot be taken over: %s", server, error)
