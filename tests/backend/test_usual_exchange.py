@@ -320,6 +320,25 @@ def test_a_client_that_leaves_takes_the_connection_with_it_and_not_the_worker() 
     run(main)
 
 
+@pytest.mark.parametrize("begun", [HEAD + b"o", b"HTTP/1.1 103 Hints\r\n\r\n", HEAD.replace(b"200 OK", b"503 No")])
+def test_an_answer_that_began_for_a_client_who_leaves_at_once_is_not_given_to_the_next(begun: bytes) -> None:
+    async def main() -> None:
+        async with asked() as (pool, client):
+            pool.upstream.pending.popleft().feed(begun)  # which wakes the task
+            client.leave()
+            await until(lambda: pool.idle)
+            assert client.exchange.failure is CLIENT_LEFT
+            again = Client()
+            pool.offer(again)
+            await until(lambda: pool.upstream.pending)
+            answer = HEAD.replace(b"200 OK", b"404 Not Found") + b"no"
+            pool.upstream.answer(answer)
+            await until(lambda: pool.idle)
+            assert again.transport.sent == answer
+
+    run(main)
+
+
 def test_a_client_that_cannot_be_written_to_has_left() -> None:
     async def main() -> None:
         async with asked() as (pool, client):

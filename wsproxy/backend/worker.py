@@ -216,8 +216,8 @@ class Worker:
     async def _carry(self, exchange: Exchange) -> None:
         """One attempt at `exchange`, which is finished or failed at the end, whatever happens."""
         failure: Failure | None = STOPPING  # what a cancelled worker leaves behind
-        begun = self._begun
-        self._begun = False
+        begun, response = self._begun, self._answer
+        self._begun, self._answer = False, None  # whatever becomes of this attempt, the next has an answer of its own
         if not begun:
             self._start(exchange)
         try:
@@ -225,7 +225,7 @@ class Worker:
             if exchange.abandoned is not None:
                 failure = exchange.abandoned
             elif connection is not None and (begun or self._may_carry(connection, exchange)):
-                failure = await self._over(connection, exchange, reused=True, begun=begun)
+                failure = await self._over(connection, exchange, True, begun, response)
                 if failure is not None and failure.retry is Retry.FRESH and exchange.abandoned is None:
                     failure = await self._once_more(connection, exchange, failure)
             else:
@@ -275,7 +275,7 @@ class Worker:
             connection.rest(None)
             connection.served = 0
             return exchange.abandoned
-        return await self._over(connection, exchange, reused=False)
+        return await self._over(connection, exchange, False)
 
     def _may_carry_once(self, connection: UpstreamConnection) -> bool:
         """Whether a request that may not be sent again can go over it; one that goes on trial is no longer ours."""
@@ -301,12 +301,16 @@ class Worker:
         return upload
 
     async def _over(
-        self, connection: UpstreamConnection, exchange: Exchange, reused: bool, begun: bool = False
+        self,
+        connection: UpstreamConnection,
+        exchange: Exchange,
+        reused: bool,
+        begun: bool = False,
+        response: ResponseHead | None = None,
     ) -> Failure | None:
-        """Send the request over `connection`, if that has not been done, and its response to the client."""
+        """Send the request over `connection`, and its response to the client; if it was begun: see `_hand_over`."""
         stages = exchange.stages
         upload: Upload | None = None
-        response, self._answer = self._answer, None
         is_edited = response is not None and 200 <= response.status < 500  # by `_heard`
         try:
             if not begun:
