@@ -115,29 +115,29 @@ class ApplicationControl:
         """Have it take traffic again."""
         running, found = self._find(group, backend)
         await running.enable(found)
-        return self._said(running, found, "enabled")
+        return self._said(running, found, "was enabled")
 
     async def disable_backend(self, group: str | None, backend: str) -> BackendFigures:
         """Give it nothing new."""
         running, found = self._find(group, backend)
         await running.group.disable(found)
-        return self._said(running, found, "disabled")
+        return self._said(running, found, "was disabled")
 
     async def drain_backend(self, group: str | None, backend: str) -> BackendFigures:
         """Give it nothing new, and have its WebSockets go."""
         running, found = self._find(group, backend)
         await running.group.drain(found)
-        return self._said(running, found, "being drained")
+        return self._said(running, found, "is drained")
 
     async def set_weight(self, group: str | None, backend: str, weight: int) -> BackendFigures:
         """Change its share."""
         running, found = self._find(group, backend)
         found.use(replace(found.settings, weight=weight), found.position)
         await running.group.weigh()
-        return self._said(running, found, f"given weight {weight}")
+        return self._said(running, found, f"was given weight {weight}")
 
     def _said(self, running: RunningGroup, backend: Backend, what: str) -> BackendFigures:
-        _logger.info("%s: %s was %s by an operator", running.group.name, backend.name, what)
+        _logger.info("%s: %s %s by an operator", running.group.name, backend.name, what)
         return backend_figures(running, backend)
 
     def _group_to_add_to(self, name: str | None) -> RunningGroup:

@@ -191,6 +191,20 @@ def test_a_removed_target_is_not_probed_or_told_of_any_more(silent: bool) -> Non
     anyio.run(main)
 
 
+def test_one_that_is_removed_before_its_first_probe_ends_nothing() -> None:
+    async def main() -> None:
+        world = World()
+        async with world.running():
+            target = Target("a")
+            world.checker.add(target)
+            world.checker.remove(target)  # the proxy that takes over does so: an operator had removed it
+            world.checker.add(Target("b"))
+            await world.clock.advance(60)
+            assert {name for name, _ in world.probes.asked} == {"b"}
+
+    anyio.run(main)
+
+
 def test_removed_before_the_run_is_never_probed() -> None:
     async def main() -> None:
         world = World()

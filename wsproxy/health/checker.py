@@ -101,9 +101,9 @@ class HealthChecker:
         """
         if target not in self._watched:
             scope = self._watched[target] = anyio.CancelScope()
-            self.records[target] = record or ProbeRecord()
+            record = self.records[target] = record or ProbeRecord()
             if self._watchers:
-                self._watchers.start_soon(self._watch, target, scope)
+                self._watchers.start_soon(self._watch, target, record, scope)
 
     def remove(self, target: ProbeTarget) -> ProbeRecord | None:
         """Watch a target no longer; a probe under way is abandoned. Returns its record, None for an unknown target."""
@@ -116,13 +116,14 @@ class HealthChecker:
         """Watch until cancelled."""
         async with anyio.create_task_group() as self._watchers:
             for target, scope in self._watched.items():
-                self._watchers.start_soon(self._watch, target, scope)
+                self._watchers.start_soon(self._watch, target, self.records[target], scope)
             await anyio.sleep_forever()
 
-    async def _watch(self, target: ProbeTarget, scope: anyio.CancelScope) -> None:
-        state, record = VerdictState(self._settings), self.records[target]
+    async def _watch(self, target: ProbeTarget, record: ProbeRecord, scope: anyio.CancelScope) -> None:
+        """The target may have been removed before this begins."""
+        state = VerdictState(self._settings)
         with scope:
-            while True:
+            while not scope.cancel_called:
                 try:
                     reason = await self._probe(target.address, self._settings)
                 except OutOfDescriptorsError as error:
