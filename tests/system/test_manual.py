@@ -36,6 +36,7 @@ NOT_HERE = {
     "for pod in ": "the same",
     "done": "the same",
     ".venv/bin/pip install": "it downloads",
+    "git pull": "the same",
     ".venv/bin/python -m wsproxy": "runs until it is stopped: every test of this package does that",
     "kill -HUP PID": "run below, with the process's number",
     "kill -USR2 PID": "test_takeover does that",
