@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
@@ -67,6 +68,7 @@ class FakeTransport(asyncio.Transport):
     """A transport without a socket: keeps what is written, and delivers what the test says has come.
 
     sent: what was written. unsent_bytes: what `get_write_buffer_size` says. on_write: told of each write.
+    raw: a socket that is looked at as if it were its own.
     """
 
     def __init__(self, protocol: asyncio.Protocol, on_write: Callable[[bytes], None] | None = None) -> None:
@@ -75,6 +77,7 @@ class FakeTransport(asyncio.Transport):
         self._on_write = on_write
         self._lost = False
         self.sent = b""
+        self.raw: socket.socket | None = None
         self.unsent_bytes = 0
         self.reading = True
         self.eof_written = False
@@ -99,7 +102,8 @@ class FakeTransport(asyncio.Transport):
         return self.unsent_bytes
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("192.0.2.1", 4711) if name == "peername" else default
+        known = {"peername": ("192.0.2.1", 4711), "socket": self.raw}
+        return known.get(name, default)
 
     def is_reading(self) -> bool:
         return self.reading

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from wsproxy.config.watch_settings import WatchSettings
 from wsproxy.errors import BODY_TOO_LARGE, INTERNAL, Failure, Retry
 from wsproxy.exchange import BodyError, Exchange
 from wsproxy.http.messages import CHUNKED
-from wsproxy.net.deadlines import Deadlines
+from wsproxy.net.deadlines import TICK_S, Deadlines
 from wsproxy.protection.persistence import PersistenceState
 
 
@@ -356,10 +357,48 @@ def test_a_connection_on_trial_ends_with_what_it_has_shown() -> None:
         for connection in (kept, ended):
             connection.rest(None)
             connection.begin_trial()
-        sweep(deadlines, 2.0)
+        for tick in range(1, 6):
+            assert persistence.is_unknown(deadlines.now)
+            sweep(deadlines, tick * TICK_S)
         assert kept.stream.closed
         assert ended.stream.closed
         assert not persistence.is_unknown(deadlines.now)
+
+    run(main)
+
+
+def test_while_the_process_was_held_up_a_trial_has_shown_nothing() -> None:
+    async def main() -> None:
+        deadlines, persistence = Deadlines(), PersistenceState()
+        connection = UpstreamConnection(await UpstreamDialer().dial(1.0), deadlines, persistence)
+        connection.rest(None)
+        connection.begin_trial()
+        sweep(deadlines, 2.0)
+        assert persistence.is_unknown(deadlines.now)
+        for tick in range(1, 6):
+            assert not connection.stream.closed
+            sweep(deadlines, 2.0 + tick * TICK_S)
+        assert connection.stream.closed
+        assert not persistence.is_unknown(deadlines.now)
+
+    run(main)
+
+
+def test_an_end_that_was_not_read_yet_is_no_proof_that_the_server_keeps_connections() -> None:
+    async def main() -> None:
+        upstream = UpstreamDialer()
+        deadlines, persistence = Deadlines(), PersistenceState()
+        connection = UpstreamConnection(await upstream.dial(1.0), deadlines, persistence)
+        ours, servers = socket.socketpair()
+        with ours, servers:
+            upstream.transports[0].raw = ours
+            connection.rest(None)
+            connection.begin_trial()
+            servers.close()
+            for tick in range(1, 6):
+                sweep(deadlines, tick * TICK_S)
+        assert connection.stream.closed
+        assert persistence.is_unknown(deadlines.now)
 
     run(main)
 

@@ -35,6 +35,18 @@ def test_a_sweep_expires_what_is_due_and_nothing_else() -> None:
     run(main)
 
 
+def test_a_sweep_that_comes_late_is_known_as_one() -> None:
+    async def main() -> None:
+        deadlines = Deadlines()
+        seen = []
+        for now in (10.0, 10.0 + 1.9 * TICK_S, 10.0 + 4 * TICK_S, 10.0 + 5 * TICK_S):
+            deadlines.sweep(now)
+            seen.append(deadlines.was_late)
+        assert seen[1:] == [False, True, False]
+
+    run(main)
+
+
 def test_a_forgotten_item_is_left_alone() -> None:
     async def main() -> None:
         deadlines = Deadlines()

@@ -26,10 +26,10 @@ def test_a_connection_that_was_used_again_is_proof_for_all() -> None:
     assert state.may_reuse(0.0, 0.0, served=1)
 
 
-def test_so_is_one_that_is_still_open() -> None:
+def test_one_that_seems_open_still_is_none() -> None:
     state = PersistenceState()
-    assert state.may_reuse(0.0, 0.6, served=1)
-    assert state.may_reuse(0.0, 0.0, served=1)
+    assert not state.may_reuse(0.0, 0.6, served=1)
+    assert state.is_unknown(0.0)
 
 
 def test_an_end_right_behind_an_answer_rules_every_used_connection_out() -> None:

@@ -108,8 +108,7 @@ class UpstreamConnection:
         self.deadline = NEVER
         exchange = self.exchange
         if exchange is None:
-            self._persistence.kept()
-            self.close()
+            self._end_trial()
         elif exchange.client.write_paused:
             if exchange.client.unsent_bytes < self.unsent_bytes:
                 self._expect_client(exchange)
@@ -151,6 +150,15 @@ class UpstreamConnection:
     def begin_trial(self) -> None:
         """Watch for a while whether the server ends it; nothing is sent over it any more."""
         self.deadline = self._deadlines.after(TRIAL_S)
+
+    def _end_trial(self) -> None:
+        """The time is over; while this process was held up it saw nothing, so that the trial begins anew."""
+        if self._deadlines.was_late:
+            self.begin_trial()
+            return
+        if self.stream.is_quiet():
+            self._persistence.kept()
+        self.close()
 
     def rest(self, keep_alive_timeout_s: float | None) -> None:
         """An exchange has ended and the connection stays open."""

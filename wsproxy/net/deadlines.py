@@ -39,6 +39,8 @@ class Deadlines:
     """The objects whose deadlines are watched.
 
     now: the time as of the last sweep. base: what a delay is added to, so that no deadline comes early.
+    was_late: the last sweep came a tick late or more: the process was held up, and what peers have sent or ended since
+    then may not have been read.
     date_line: `Date: …`, a tick late at most. clock: the wall's, in seconds since 1970.
     """
 
@@ -47,6 +49,7 @@ class Deadlines:
         self._watched: set[Expirable] = set()
         self.now = asyncio.get_running_loop().time()
         self.base = self.now + tick_s
+        self.was_late = False
         self._clock = clock
         self._second = int(clock())
         self.date_line = date_line(self._second)
@@ -69,6 +72,7 @@ class Deadlines:
     def sweep(self, now: float) -> None:
         """Expire what is due at `now`."""
         self.now = now
+        self.was_late = now >= self.base + self._tick_s
         self.base = now + self._tick_s
         if (second := int(self._clock())) != self._second:
             self._second = second

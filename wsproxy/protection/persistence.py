@@ -49,9 +49,10 @@ class PersistenceState:
     def may_reuse(self, now: float, idle_s: float, served: int) -> bool:
         """Whether a request that cannot be sent twice may go over a connection that was idle for `idle_s` and is open.
 
-        served: the exchanges it has carried. A second one, or its idleness, proves that the server keeps connections.
+        served: the exchanges it has carried. A second one proves that the server keeps connections. That it is open
+        still proves nothing here: on a busy machine the server, or we, may not have come to its end yet.
         """
-        if served > 1 or idle_s > AT_ONCE_S:
+        if served > 1:
             self._keeps = True
         if now - self._ended_at < REMEMBERED_S and idle_s >= self._ended_after_s * MARGIN:
             return False
