@@ -248,6 +248,11 @@ class Exchange:
             self.offered_at = now
             self.give_up_at = now + self.route.queue_timeout_s
 
+    @property
+    def was_begun(self) -> bool:
+        """Whether there has been an attempt, or is one."""
+        return self._done is not None
+
     def begin(self) -> asyncio.Future[None]:
         """Start an attempt; the future is done when it has ended, well or not."""
         self.failure = None

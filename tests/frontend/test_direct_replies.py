@@ -64,6 +64,13 @@ class Bench:
         return Exchange(make_head(minor_version=minor_version), None, self.stream, ROUTE, b"")
 
 
+class Lost(FakeTransport):
+    """A connection that is gone, which nobody has been told yet."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        raise RuntimeError("the handler is closed")
+
+
 def on_bench(check: Callable[[Bench], None]) -> None:
     async def main() -> None:
         check(Bench())
@@ -156,5 +163,20 @@ def test_an_answer_that_broke_off_is_never_taken_for_a_whole_one(minor_version: 
         assert bench.transport.sent == b""
         assert bench.stream.closed
         assert bench.transport.aborted == (minor_version == 0), "the end alone would be the end of the body"
+
+    on_bench(check)
+
+
+def test_what_a_client_that_is_lost_does_not_get_is_logged_all_the_same() -> None:
+    def check(bench: Bench) -> None:
+        bench.stream.transport = Lost(bench.stream)
+        bench.replies.refuse(MalformedRequestError(404, "no route"), make_head(), is_last=False)
+        assert [refusal.status for refusal in bench.log.refusals] == [404]
+        exchange = bench.exchange()
+        exchange.failure = NO_BACKEND
+        bench.stream.closed = False
+        bench.replies.failed(exchange, NO_BACKEND)
+        assert bench.log.exchanges == [exchange]
+        assert exchange.answered_bytes == 0
 
     on_bench(check)

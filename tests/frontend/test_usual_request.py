@@ -17,7 +17,7 @@ from wsproxy.exchange import Exchange
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.service import HttpService
-from wsproxy.frontend.session import ClientSession
+from wsproxy.frontend.session import LINGER_S, ClientSession
 from wsproxy.http.messages import RequestHead
 from wsproxy.net.stream import Stream
 from wsproxy.observe.entries import Refusal, WebSocketEntry
@@ -58,6 +58,7 @@ class Connection:
     """One client's, served by a session in a task of its own."""
 
     def __init__(self, it: Running, settings: FrontendSettings = SETTINGS) -> None:
+        self.it = it
         self.log = Noted()
         self.service = HttpService(settings, it.deadlines, self.log, is_secure=False)
         self.route = Route(replace(ROUTE, retries=0), it.group, InOrder())
@@ -77,9 +78,11 @@ class Connection:
 
 
 @asynccontextmanager
-async def connected(settings: FrontendSettings = SETTINGS) -> AsyncIterator[tuple[Connection, UpstreamDialer]]:
-    """A client whose session sleeps, and the server behind it, to which a connection that lasts is open."""
-    async with running("a", max_workers=1, buffer_size=4) as it:
+async def connected(
+    *names: str, settings: FrontendSettings = SETTINGS
+) -> AsyncIterator[tuple[Connection, UpstreamDialer]]:
+    """A client whose session sleeps, and the first server behind it, to which a connection that lasts is open."""
+    async with running(*(names or ("a",)), max_workers=1, buffer_size=4) as it:
         connection = Connection(it, settings)
         server = it.upstreams["a"]
         await until(lambda: connection.session.deadline)
@@ -243,7 +246,7 @@ async def test_a_stop_meanwhile_ends_the_connection_after_the_answer() -> None:
 
 @in_loop
 async def test_the_last_request_of_a_connection_is_told_so() -> None:
-    async with connected(replace(SETTINGS, keepalive_requests=5)) as (client, server):
+    async with connected(settings=replace(SETTINGS, keepalive_requests=5)) as (client, server):
         client.feed(request(b"/5"))
         server.answer(OK)
         await asyncio.wait([client.task])
@@ -379,3 +382,79 @@ async def test_with_nobody_to_serve_it_the_task_says_so() -> None:
         assert client.sent.startswith(b"HTTP/1.1 503 ")
         client.task.cancel()
         await asyncio.wait([client.task])
+
+
+@in_loop
+async def test_a_failed_attempt_is_followed_by_another_whatever_the_route_has_become_meanwhile() -> None:
+    async def handle(exchange: Exchange, route: Route) -> None:
+        raise AssertionError
+
+    async with connected("a", "b") as (client, server):
+        client.route.settings = replace(client.route.settings, retries=1)
+        other = client.it.upstreams["b"]
+        client.feed(request(b"/1"))
+        client.route.handler = handle  # a reload turns its cache on
+        server.answer(b"")
+        await until(lambda: server.pending)
+        server.answer(b"")
+        await until(lambda: other.pending)
+        other.answer(OK)
+        await settle()
+        assert client.sent == OK
+        assert client.route.totals.retries == 1
+
+
+@in_loop
+async def test_a_client_that_leaves_before_the_task_has_its_turn_is_handled_no_more() -> None:
+    async def handle(exchange: Exchange, route: Route) -> None:
+        raise AssertionError
+
+    async with connected() as (client, _):
+        client.route.handler = handle
+        client.feed(request(b"/1"))
+        client.transport.end()  # long after its request
+        await asyncio.wait([client.task])
+        assert client.task.result() is None
+        assert client.log.targets == [b"/1"]
+
+
+@in_loop
+async def test_a_time_that_is_over_before_the_task_has_its_turn_is_answered_once() -> None:
+    async def handle(exchange: Exchange, route: Route) -> None:
+        raise AssertionError
+
+    async with connected() as (client, _):
+        client.route.settings = replace(client.route.settings, request_timeout_s=1.0)
+        client.route.handler = handle
+        client.feed(request(b"/1"))
+        sweep(client.service.deadlines, 2)
+        await settle()
+        assert client.sent.startswith(b"HTTP/1.1 504 ")
+
+
+@in_loop
+async def test_half_a_head_that_grows_in_the_very_sweep_of_its_deadline_is_waited_for_no_longer_all_the_same() -> None:
+    async with connected() as (client, _):
+        client.feed(b"GET / HTTP/1.1\r\n")
+        await settle()
+        client.feed(b"X: ")
+        sweep(client.service.deadlines, SETTINGS.header_timeout_s + 1)
+        await settle()
+        assert not client.sent
+        sweep(client.service.deadlines, SETTINGS.header_timeout_s + 2)
+        await settle()
+        assert client.sent.startswith(b"HTTP/1.1 408 ")
+
+
+@in_loop
+async def test_who_sends_on_after_a_last_answer_does_not_stay_for_it() -> None:
+    async with connected() as (client, _):
+        client.feed(b"nonsense\r\n\r\n")
+        await settle()
+        assert client.sent.startswith(b"HTTP/1.1 400 ")
+        client.feed(b"more")
+        sweep(client.service.deadlines, LINGER_S + 1)
+        await settle()
+        sweep(client.service.deadlines, LINGER_S + 2)
+        await settle()
+        assert client.task.done()

@@ -47,7 +47,7 @@ class DirectReplies:
         reply = self._service.answers.error(
             status, message, request_id, head, close=not keep_alive, fields=error.fields
         )
-        self._stream.write(reply)
+        self._stream.try_write(reply)
         self._note_refusal(Refusal(status, message, request_id, len(reply), error.route), head)
         if keep_alive:
             return After.NEXT
@@ -67,7 +67,7 @@ class DirectReplies:
         """Answer an OPTIONS or TRACE that may go no further."""
         close = bool(head.length) or is_last or not head.keep_alive
         reply = last_hop_answer(head, close, self._service.answers.fields())
-        self._stream.write(reply)
+        self._stream.try_write(reply)
         self._note_refusal(Refusal(200, "Max-Forwards is 0", self._identity.request_id(head), len(reply)), head)
         if not close:
             return After.NEXT
@@ -110,8 +110,8 @@ class DirectReplies:
             retry_after_s=failure.retry_after_s,
             fields=failure.fields,
         )
-        self._stream.write(reply)
-        exchange.answered_bytes += len(reply)
+        if self._stream.try_write(reply):
+            exchange.answered_bytes += len(reply)
         return After.NEXT if keep_alive else After.LINGERS
 
     def _note_refusal(self, refusal: Refusal, head: RequestHead | None) -> None:

@@ -154,7 +154,7 @@ class ClientSession:
         rest, self._rest = self._rest, None
         if route.relays is not None:
             return await open_websocket(exchange, route, route.relays, self._service, self.identity)
-        if rest is not None:
+        if rest is not None and (rest is see_through or exchange.abandoned is None):  # before it was the task's turn
             await rest(exchange, route)
         return None
 
@@ -220,7 +220,7 @@ class ClientSession:
             return
         is_ready = not (stream.buffer or stream.eof or stream.closed or stream.write_paused or self._service.stopping)
         if not is_ready or not exchange.keep_alive or exchange.failure is not None or sleep.done():
-            if exchange.failure is not None and self._incoming.route.handler is None:
+            if exchange.failure is not None and exchange.was_begun:  # whatever a reload has made of its route meanwhile
                 self._rest = see_through
             self._wake()
             return
@@ -254,12 +254,12 @@ class ClientSession:
 
     def expire(self) -> None:
         """The client has been silent for too long, or the exchange takes longer than `request_timeout`."""
-        self.deadline = NEVER
         exchange = self.exchange
         if exchange is None or self._awaits_body or self._total_deadline > self._service.deadlines.now:
-            self._stream.expire_read()
+            if self._stream.expire_read():  # else it was heard just now: the next sweep ends it, if that was not enough
+                self.deadline = NEVER
             return
-        self._total_deadline = NEVER
+        self.deadline = self._total_deadline = NEVER
         if exchange.answered and self._stream.write_paused:
             self._stream.abort()  # who waits for the client to read would not hear of the rest
         exchange.abandon(REQUEST_TIMEOUT)
