@@ -124,6 +124,7 @@ def test_error_pages(directory: Path) -> None:
         ("here/access.log", ""),
         ("there/access.log", "there is no directory {directory}/there"),
         ("here", "it is a directory"),
+        ("x" * 300, "file name too long"),
         ("stdout", ""),
         ("off", ""),
     ],
@@ -147,4 +148,7 @@ def test_directory_of_files(directory: Path) -> None:
     ]
     assert findings(directory, text.format("text")) == [
         f"a.ini:4:13: {directory}/text cannot be served: it is not a directory"
+    ]
+    assert findings(directory, text.format("x" * 300)) == [
+        f"a.ini:4:13: {directory}/{'x' * 300} cannot be served: file name too long"
     ]

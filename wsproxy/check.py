@@ -6,10 +6,11 @@ Assembly, as it does I/O for a checked Config. `--check` and the start ask the s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from stat import S_ISDIR
 
 from wsproxy.config.cache_settings import CacheSettings
 from wsproxy.config.group_settings import ServerSettings
@@ -57,16 +58,40 @@ def _access_log(settings: LogSettings) -> Iterator[Finding]:
     if settings.access in ("stdout", "off"):
         return
     path = Path(settings.access)
-    if path.is_dir():
-        reason = "it is a directory"
-    elif path.exists():
-        reason = "" if os.access(path, os.W_OK) else "permission denied"
-    elif not path.parent.is_dir():
-        reason = f"there is no directory {path.parent}"
-    else:
-        reason = "" if os.access(path.parent, os.W_OK) else f"permission denied in {path.parent}"
-    if reason:
+    if reason := _said(_why_not_written, path):
         yield Finding(settings.access_place, f"{path} cannot be written: {reason}")
+
+
+def _why_not_written(path: Path) -> str:
+    if (mode := _mode(path)) is not None:
+        if S_ISDIR(mode):
+            return "it is a directory"
+        return "" if os.access(path, os.W_OK) else "permission denied"
+    if not S_ISDIR(_mode(path.parent) or 0):
+        return f"there is no directory {path.parent}"
+    return "" if os.access(path.parent, os.W_OK) else f"permission denied in {path.parent}"
+
+
+def _why_not_served(path: Path) -> str:
+    if not S_ISDIR(mode := _mode(path) or 0):
+        return "it is not a directory" if mode else "there is no such directory"
+    return "" if os.access(path, os.R_OK | os.X_OK) else "permission denied"
+
+
+def _mode(path: Path) -> int | None:
+    """What stands there, None for nothing. Raises OSError where that cannot be seen."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _said(look: Callable[[Path], str], path: Path) -> str:
+    """What a look at a path says; that it cannot be looked at (no way in, too long) is an answer too."""
+    try:
+        return look(path)
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
 
 
 def _cache(settings: CacheSettings) -> Iterator[Finding]:
@@ -98,11 +123,8 @@ def _directories(config: Config) -> Iterator[Finding]:
     """What would keep the files of a static route from being found."""
     for settings in (route.static for route in config.routes if route.static is not None):
         path = Path(settings.directory)
-        if not path.is_dir():
-            reason = "it is not a directory" if path.exists() else "there is no such directory"
+        if reason := _said(_why_not_served, path):
             yield Finding(settings.place, f"{path} cannot be served: {reason}")
-        elif not os.access(path, os.R_OK | os.X_OK):
-            yield Finding(settings.place, f"{path} cannot be served: permission denied")
 
 
 def _pool(server: ServerSettings, config: Config) -> Iterator[Finding]:
