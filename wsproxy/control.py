@@ -38,8 +38,8 @@ from wsproxy.reload import ReloadError
 from wsproxy.running import RunningGroup
 from wsproxy.sessions import Sessions
 
-USUAL_GROUP = "http"
-"""What a server is added to when nobody says to which group."""
+USUAL_ROUTE = "http"
+"""To its group a server is added when nobody says to which."""
 
 _logger = logging.getLogger("wsproxy.admin")
 
@@ -143,9 +143,11 @@ class ApplicationControl:
     def _group_to_add_to(self, name: str | None) -> RunningGroup:
         groups = self._groups
         if name is None:
-            name = USUAL_GROUP if USUAL_GROUP in groups or len(groups) != 1 else next(iter(groups))
-            if name not in groups:
+            usual = {route.group for route in self._configured.config.routes if route.name == USUAL_ROUTE}
+            found = [group for group in groups if group in usual] or list(groups)
+            if len(found) != 1:
                 raise ControlError(f"name a group: {', '.join(groups)}")
+            name = found[0]
         if name not in groups:
             raise UnknownError(f"there is no group {name!r}")
         return groups[name]

@@ -120,6 +120,15 @@ async def test_without_a_group_the_only_one_is_meant_and_of_two_none() -> None:
 
 
 @in_loop
+async def test_without_a_group_that_of_the_http_section_is_meant() -> None:
+    async with RawServer(ok()) as server:
+        two = f"[group:app]\nserver1 = 127.0.0.1:{server.port}\n[http]\ngroup = app\n"
+        async with administered(two + http_route(server.port, section="http:b", lines="path_prefix = /b")) as caller:
+            answer = await caller.post("/backends", {"url": "http://127.0.0.1:9"}, expect=201)
+            assert answer.json()["backend"]["group"] == "app"
+
+
+@in_loop
 async def test_a_removed_server_finishes_what_it_has() -> None:
     held: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
