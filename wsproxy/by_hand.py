@@ -1,6 +1,7 @@
 """Assembly: what operators have changed by hand, as a proxy tells it to the one that takes its place.
 
-As across a reload, a word counts until the file says otherwise of the same: so what the file said goes with it.
+As across a reload, a word counts until the file, or who finds the servers, says otherwise of the same: so what those
+said goes with it.
 The two may be of different versions: what crosses is plain, and named.
 """
 
@@ -31,17 +32,18 @@ def changes_by_hand(groups: Iterable[RunningGroup]) -> list[Change]:
 
 
 def _changes_of(running: RunningGroup) -> Change | None:
-    written = _written(running)
+    listed = _by_key(running.listed)
     there = {server_key(backend.settings): backend for backend in running.group.backends.values()}
     added = [backend for backend in there.values() if running.is_added(backend.name)]
-    removed = [key for key in written if key not in there]
-    servers = [state for key, backend in there.items() if (state := _state(running, key, backend, written)) is not None]
+    removed = [key for key in listed if key not in there]
+    servers = [state for key, backend in there.items() if (state := _state(running, key, backend, listed)) is not None]
     scales = None if running.scaler is None or running.scaler.enabled else False
     if not (added or removed or servers or scales is False):
         return None
     return {
         "group": running.group.name,
-        "written": list(written),
+        "written": list(_by_key(running.settings.servers)),
+        "listed": list(listed),
         "added": [{"url": str(each.address), "weight": each.settings.weight} for each in added],
         "removed": removed,
         "servers": servers,
@@ -50,10 +52,10 @@ def _changes_of(running: RunningGroup) -> Change | None:
 
 
 def _state(
-    running: RunningGroup, key: str, backend: Backend, written: Mapping[str, ServerSettings]
+    running: RunningGroup, key: str, backend: Backend, listed: Mapping[str, ServerSettings]
 ) -> dict[str, Any] | None:
-    """How one server stands otherwise than the file has it."""
-    said = written.get(key)
+    """How one server stands otherwise than it is listed."""
+    said = listed.get(key)
     is_enabled, weight = (True, backend.settings.weight) if said is None else (said.enabled, said.weight)
     is_there = backend.enabled or running.is_held(backend.name)  # what is held is so by whoever finds the servers
     if is_there == is_enabled and backend.settings.weight == weight:
@@ -67,8 +69,8 @@ def _state(
     }
 
 
-def _written(running: RunningGroup) -> dict[str, ServerSettings]:
-    return {server_key(server): server for server in running.settings.servers}
+def _by_key(servers: Iterable[ServerSettings]) -> dict[str, ServerSettings]:
+    return {server_key(server): server for server in servers}
 
 
 async def repeat_changes(told: object, groups: Mapping[str, RunningGroup], control: Control) -> None:
@@ -85,10 +87,11 @@ async def repeat_changes(told: object, groups: Mapping[str, RunningGroup], contr
 async def _repeat(change: Change, running: RunningGroup, control: Control) -> None:
     """The same in one group. Raises KeyError, TypeError, ValueError for what another version means by it."""
     name = running.group.name
-    written = _written(running)
-    if list(written) == change["written"]:
+    listed = _by_key(running.listed)
+    if list(listed) == change["listed"]:
         for key in change["removed"]:
-            await _try(key, control.remove_backend(name, written[key].name))
+            await _try(key, control.remove_backend(name, listed[key].name))
+    if list(_by_key(running.settings.servers)) == change["written"]:
         for each in change["added"]:
             await _try(each["url"], control.add_backend(name, each["url"], int(each["weight"])))
     there = {server_key(backend.settings): backend for backend in running.group.backends.values()}

@@ -37,8 +37,9 @@ class RunningGroup:
     """A group at run time, with those who say which of its servers there are and which are healthy.
 
     parting: backends that have left the group and still have something in hand. measure: how much each server has to
-    do, for the scaler. until_unused: waits until a backend that has left has nothing in hand any more.
-    drain_timeout_s: how long managed servers that are let go are waited for.
+    do, for the scaler. listed: the servers as the file has them, or as they were found last. until_unused: waits until
+    a backend that has left has nothing in hand any more. drain_timeout_s: how long managed servers that are let go are
+    waited for.
     """
 
     def __init__(self, settings: GroupSettings, deadlines: Deadlines, rng: random.Random) -> None:
@@ -46,6 +47,7 @@ class RunningGroup:
         self.group = Group(settings.name, settings.servers, deadlines, settings.watch)
         self._rng = rng
         self._added: set[str] = set()
+        self.listed = settings.servers
         self.checker = HealthChecker(settings.health, self, rng)
         self._probed: Past[ProbeRecord] = Past()
         self.ready = anyio.Event()
@@ -108,6 +110,7 @@ class RunningGroup:
 
     async def _use_servers(self, wanted: Sequence[ServerSettings], reason: str, keeping: Collection[str] = ()) -> None:
         """These are all there are now, besides those named as `keeping`; who is not among them goes for `reason`."""
+        self.listed = tuple(wanted)
         staying = {server_key(server) for server in wanted}
         for backend in tuple(self.group.backends.values()):
             if server_key(backend.settings) not in staying and backend.name not in keeping:

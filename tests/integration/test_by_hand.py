@@ -32,6 +32,7 @@ def told(running: Proxy) -> Any:
 async def heard(changes: object, routes: str = ROUTE) -> dict[str, tuple[str, int]]:
     """The servers of a successor that was told this: each one's state and weight."""
     async with operated(routes) as (running, control):
+        await running.application.groups.until_ready()
         await repeat_changes(changes, running.application.groups, control)
         backends = (await control.snapshot()).backends()
         return {each.url.removeprefix("http://"): (each.state, each.weight) for each in backends}
@@ -148,3 +149,21 @@ async def test_what_was_found_out_of_service_is_no_operators_word(tmp_path: Path
         await control.disable_backend("http", SECOND)
         (change,) = told(running)
         assert [each["server"] for each in change["servers"]] == [SECOND]
+
+
+@in_loop
+async def test_what_was_changed_of_servers_that_are_found_holds(tmp_path: Path) -> None:
+    found = tmp_path / "servers.json"
+    found.write_text(json.dumps({"servers": [FIRST, {"addr": SECOND, "weight": 2}, THIRD]}))
+    routes = f"[http]\ndiscover = file://{found}\nhealth_check_interval = 1h\n"
+    async with operated(routes) as (running, control):
+        await eventually(lambda: len(running.application.groups["http"].group.backends) == 3)
+        await control.set_weight("http", SECOND, 7)
+        await control.remove_backend("http", FIRST)
+        await control.add_backend("http", "127.0.0.1:49", 3)
+        changes = told(running)
+    kept = {THIRD: ("up", 1), "127.0.0.1:49": ("up", 3)}
+    assert await heard(changes, routes) == {SECOND: ("up", 7), **kept}
+    found.write_text(json.dumps({"servers": [FIRST, {"addr": SECOND, "weight": 4}, THIRD, "127.0.0.1:59"]}))
+    others = {FIRST: ("up", 1), "127.0.0.1:59": ("up", 1)}
+    assert await heard(changes, routes) == {SECOND: ("up", 4), **kept, **others}
