@@ -6,6 +6,8 @@ A busy neighbour on the same core and an older processor make all Python slower;
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from math import inf
 
 YARDSTICK_S = 0.006
 """CPU time of the yardstick on the machine where the limits of the tests were found."""
@@ -17,6 +19,22 @@ ROUNDS = 5
 def slowness() -> float:
     """What to multiply a limit of CPU time by: 1 on a machine as quick as ours, more on a slower one."""
     return max(1.0, min(_round() for _ in range(ROUNDS)) / YARDSTICK_S)
+
+
+def cost_s(run: Callable[[], object], limit_s: float, rounds: int = ROUNDS) -> float:
+    """CPU seconds that `run` costs its thread, as on our machine: those of the quickest of so many runs.
+
+    No more are made once one is below the limit, so that only what is always too slow takes its time.
+    """
+    least_s = inf
+    for _ in range(rounds):
+        started_at = time.thread_time()
+        run()
+        spent_s = time.thread_time() - started_at
+        least_s = min(least_s, spent_s if spent_s < limit_s else spent_s / slowness())
+        if least_s < limit_s:
+            break
+    return least_s
 
 
 def _round() -> float:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.cache.answers import PLAIN, asked
+from tests.yardstick import cost_s
 from wsproxy.cache.asked import REMEMBERED, REMEMBERED_BYTES, Asked, AskedReader
 from wsproxy.cache.freshness import Limits
 from wsproxy.http.conditions import Validators
@@ -103,7 +102,10 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 def test_a_client_cannot_hold_the_loop_up_with_white_space() -> None:
-    found = Asked(b"Accept-Language: de" + b" " * 16_000 + b"x\r\nX-A: b \t,\t c,\r\nX-A: d\r\n", True)
-    began_at = time.process_time()
-    assert found.selected((b"accept-language", b"x-a")).endswith(b"\n=b,c,,d")
-    assert time.process_time() - began_at < 0.2  # well below 1 ms; 400 where spaces are looked at again and again
+    fields = b"Accept-Language: de" + b" " * 16_000 + b"x\r\nX-A: b \t,\t c,\r\nX-A: d\r\n"
+
+    def selected() -> bytes:
+        return Asked(fields, True).selected((b"accept-language", b"x-a"))  # anew: it is remembered
+
+    assert selected().endswith(b"\n=b,c,,d")
+    assert cost_s(selected, limit_s=0.2) < 0.2  # well below 1 ms; 400 where spaces are looked at again and again
