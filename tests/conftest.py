@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,14 +23,28 @@ WORKER_BYTES = 1024**3
 """What a worker needs with all that its tests start: too many on a small machine end in nothing at all."""
 
 
-def pytest_configure() -> None:
-    """Take away what this machine has that others have not."""
+PLACE = pytest.StashKey[str]()
+"""The directory of a run."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take away what this machine has that others have not; put all temporary files into one place."""
     for name in [*os.environ]:
         if name.lower().endswith(FOREIGN_VARIABLES) or name.startswith(FOREIGN_VARIABLES):
             del os.environ[name]
     if len(os.fsencode(tempfile.gettempdir())) > LONGEST_PLACE:
         os.environ["TMPDIR"] = "/tmp"
         tempfile.tempdir = None  # found anew
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # they use that of the process which started them
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # pytest's own last three are kept
+        os.environ["TMPDIR"] = config.stash[PLACE] = tempfile.mkdtemp(prefix="wsproxy-")
+        tempfile.tempdir = None
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take away what tests, and browsers that were killed, have left there."""
+    if (place := config.stash.get(PLACE, None)) is not None:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)  # there is none without pytest-xdist

@@ -19,10 +19,12 @@ from tests.conformance.cases import Case, Do, Dribble, Last, Pause, Reached, Rep
 from tests.conformance.judge import PROBES, Record, fits, methods_of
 from tests.conformance.wire import Ended, Message, read_requests, read_responses
 
-PATIENCE_S: Final = 8.0
-"""For a whole case: above the slowest proxy timeout of the lanes (2 s, at most two of them in one case)."""
-CLOSING_S: Final = 4.0
-"""For a close that is due: above the time a lingering close may take (2 s)."""
+PATIENCE_S: Final = 30.0
+"""For a whole case: far above the slowest proxy timeout of the lanes (2 s, at most two of them in one case)."""
+CLOSING_S: Final = 15.0
+"""For a close that is due: far above the time a lingering close may take (2 s)."""
+DRIBBLING_S: Final = 0.5
+"""What pauses between pieces may take together: far below the shortest timeout, however busy the machine is."""
 PLAIN: Final = Reply((Do.WHOLE, answer()))
 KEPT, PROBE = (request(f"GET {target.decode()} HTTP/1.1", host="probe.test") for target in PROBES)
 
@@ -96,9 +98,12 @@ class Wire:
             case bytes():
                 await self.send(step)
             case Dribble(data, size):
+                loop = asyncio.get_running_loop()
+                hurry_at = loop.time() + DRIBBLING_S
                 for at in range(0, len(data), size):
                     await self.send(data[at : at + size])
-                    await asyncio.sleep(0.001)  # lets the proxy read a piece; no outcome needs it
+                    if loop.time() < hurry_at:
+                        await asyncio.sleep(0.001)  # lets the proxy read a piece; no outcome needs it
             case Last(data):
                 with suppress(OSError):
                     self.sock.send(data, socket.MSG_MORE)

@@ -25,7 +25,7 @@ POST = b"POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
 CHUNKED_PUT = b"PUT /put HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
 BREW = b"BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n"
 
-PATIENT = "buffer_size = 100\nqueue_timeout = 30s\nretries = 0"
+PATIENT = "buffer_size = 100\nqueue_timeout = 60s\nconnect_timeout = 60s\nretries = 0"
 """A route that refuses nobody, however busy the machine is."""
 
 CLIENTS = 32
