@@ -33,9 +33,9 @@ from tests.integration.websocket_wire import (
 from wsproxy.config.budget_settings import OverloadSettings
 from wsproxy.frontend.overload import Overload
 
-SERVICE_S = 0.1
-WORKERS = 8
-CAPACITY = WORKERS / SERVICE_S  # requests a second
+SERVICE_S = 0.2
+WORKERS = 4
+CAPACITY = WORKERS / SERVICE_S  # requests a second: so few that a busy machine manages twice as many
 QUEUE_TIMEOUT_S = 1.0
 ATTEMPTS = 4
 """Client, proxy and server share one thread: a moment in which it got no processor spoils an attempt, a fault all."""

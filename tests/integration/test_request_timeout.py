@@ -104,19 +104,27 @@ async def test_a_body_that_drips_has_no_more_time() -> None:
 
 @in_loop
 async def test_the_limit_of_one_request_is_not_that_of_the_next() -> None:
+    asked, may_answer = anyio.Event(), anyio.Event()
+
     async def script(wire: Wire) -> None:
         request = await wire.request()
         if request.target == b"/slow":
-            await anyio.sleep(0.8)  # a slow server, which its own route allows
+            asked.set()
+            await may_answer.wait()  # a slow server, which its own route allows
         await wire.send(ok(request.target))
 
     async with RawServer(script) as server:
-        routes = http_route(server.port, lines=f"{LIMIT}\npath_prefix = /limited", section="http:limited")
-        routes += http_route(server.port)
+        lines = "request_timeout = 50s\npath_prefix = /limited"
+        routes = http_route(server.port, lines=lines, section="http:limited") + http_route(server.port)
         async with proxy(routes) as running, await connect(running.port) as client:
-            for target in (b"/limited", b"/slow"):
-                await client.send(get(target))
-                assert (await client.response()).body == target
+            await client.send(get(b"/limited"))
+            assert (await client.response()).body == b"/limited"
+            await client.send(get(b"/slow"))
+            await asked.wait()
+            deadlines = running.application.deadlines
+            deadlines.sweep(deadlines.now + 55)  # less than its own limit, a minute
+            may_answer.set()
+            assert (await client.response()).body == b"/slow"
 
 
 @in_loop

@@ -92,9 +92,13 @@ async def test_a_server_that_does_not_answer_in_time_is_504() -> None:
 @in_loop
 async def test_a_get_that_one_server_does_not_answer_goes_to_another() -> None:
     async with RawServer(silent) as mute, RawServer(ok(b"other")) as other:
-        lines = "response_timeout = 100ms\nalgorithm = round-robin"
-        async with proxy(http_route(mute.port, other.port, lines=lines)) as running:
-            assert [(await fetch(running.port)).body for _ in range(2)] == [b"other"] * 2
+        lines = "response_timeout = 1h\nalgorithm = round-robin"
+        async with proxy(http_route(mute.port, other.port, lines=lines)) as running, asyncio.TaskGroup() as clients:
+            answers = [clients.create_task(fetch(running.port)) for _ in range(2)]
+            await eventually(lambda: mute.requests != [] and any(answer.done() for answer in answers))
+            deadlines = running.application.deadlines
+            deadlines.sweep(deadlines.now + 3601)
+            assert [(await answer).body for answer in answers] == [b"other"] * 2
         assert mute.opened == 1
 
 
@@ -109,13 +113,19 @@ async def test_a_post_that_one_server_does_not_answer_goes_nowhere_else() -> Non
 
 @in_loop
 async def test_the_time_a_client_takes_for_its_body_is_not_the_servers() -> None:
-    async def script(wire: Wire) -> None:
-        request = await wire.request()
-        await wire.send(ok(request.body))
+    half = anyio.Event()
 
-    async with proxied(script, "response_timeout = 100ms") as (_, running), await connect(running.port) as client:
+    async def script(wire: Wire) -> None:
+        body = await wire.until(b"01234")
+        half.set()
+        body += await wire.until(b"56789")
+        await wire.send(ok(body[-10:]))
+
+    async with proxied(script, "response_timeout = 30s") as (_, running), await connect(running.port) as client:
         await client.send(POST + b"01234")
-        await anyio.sleep(1)  # the slow client itself: longer than response_timeout and two ticks
+        await half.wait()
+        deadlines = running.application.deadlines
+        deadlines.sweep(deadlines.now + 45)  # a slow client: beyond response_timeout, within body_timeout
         await client.send(b"56789")
         response = await client.response()
         assert (response.status, response.body) == (200, b"0123456789")

@@ -162,11 +162,10 @@ async def test_a_client_over_its_rate_is_read_later() -> None:
 
 @in_loop
 async def test_the_server_is_not_held_to_the_clients_rate() -> None:
-    async with relayed("byte_rate = 10/s") as pair:
+    async with relayed("byte_rate = 10/h") as pair:
         for _ in range(5):
             await pair.upstream.send(frame(BINARY, b"x" * 100))
-            with anyio.fail_after(1):
-                assert await receive_frame(pair.client) == (BINARY, b"x" * 100)
+            assert await receive_frame(pair.client) == (BINARY, b"x" * 100)
         await pair.client.close()
 
 
@@ -248,8 +247,9 @@ async def test_a_host_that_dies_inside_a_stall_is_given_up(monkeypatch: pytest.M
             with anyio.move_on_after(0.1):
                 await wire.send(frame(BINARY, b"x" * 60_000))
                 continue
-            break  # the proxy takes no more
-        ended.extend(await frames_until_end(wire, limit_s=20))
+            if any(relay._client.write_paused for relay in relays_of(running).open):
+                break  # the proxy takes no more
+        ended.extend(await frames_until_end(wire))
 
     monkeypatch.setattr("wsproxy.frontend.pair.DEAD_AFTER_S", 2.0)
     async with (

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from tests.integration.harness import LOST, Proxy, RawServer, Wire, eventually, http_route, proxy
+from tests.integration.harness import LOST, PATIENCE_S, Proxy, RawServer, Wire, eventually, http_route, proxy
 from tests.integration.websocket_wire import Received, accept, open_websocket, receive_frame
 from wsproxy.frontend.relays import Relays
 from wsproxy.frontend.totals import RelayTotals
@@ -63,7 +63,7 @@ async def relayed(lines: str = "", frontend: str = "", ahead_bytes: int | None =
         released.set()
 
 
-async def frames_until_end(wire: Wire, limit_s: float = 3) -> list[Received]:
+async def frames_until_end(wire: Wire, limit_s: float = PATIENCE_S) -> list[Received]:
     """All frames up to the end of the connection, which must come in time."""
     frames = []
     with anyio.fail_after(limit_s):
