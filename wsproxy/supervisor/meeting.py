@@ -5,6 +5,7 @@ Knows paths, permissions and credentials; nothing of what is said there.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
@@ -41,7 +42,10 @@ def usual_path(ini: str) -> str:
 
 
 def wait_at(path: str) -> socket.socket:
-    """A unix socket for our user alone, in the place of one that is there. Raises OSError."""
+    """A unix socket for our user alone, in the place of one that is there. Raises OSError, for another file too."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise FileExistsError(errno.EEXIST, "a file is there that is no socket")
     beside = f"{path}.{os.getpid()}"
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
