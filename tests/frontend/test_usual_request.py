@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from tests.fakes import ROUTE, UpstreamDialer, in_loop, make_stream, run, settle
 from wsproxy.balancing.affinity import Affinity, Preference
 from wsproxy.config.model import FrontendSettings, RequestKey
 from wsproxy.exchange import Exchange
+from wsproxy.frontend.incoming import Incoming
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.route import Route
 from wsproxy.frontend.service import HttpService
@@ -447,6 +449,20 @@ async def test_half_a_head_that_grows_in_the_very_sweep_of_its_deadline_is_waite
 
 
 @in_loop
+async def test_a_head_that_begins_late_on_an_idle_connection_has_its_time_all_the_same() -> None:
+    async with connected() as (client, server):
+        sweep(client.service.deadlines, SETTINGS.keepalive_timeout_s - 1)
+        client.feed(request(b"/1")[:9])
+        await settle()
+        sweep(client.service.deadlines, SETTINGS.keepalive_timeout_s + SETTINGS.header_timeout_s - 2)
+        client.feed(request(b"/1")[9:])
+        await until(lambda: server.pending)
+        server.answer(OK)
+        await settle()
+        assert client.sent == OK
+
+
+@in_loop
 async def test_who_sends_on_after_a_last_answer_does_not_stay_for_it() -> None:
     async with connected() as (client, _):
         client.feed(b"nonsense\r\n\r\n")
@@ -458,3 +474,55 @@ async def test_who_sends_on_after_a_last_answer_does_not_stay_for_it() -> None:
         sweep(client.service.deadlines, LINGER_S + 2)
         await settle()
         assert client.task.done()
+
+
+def _leave(client: Connection) -> None:
+    client.transport.end()
+
+
+def _be_lost(client: Connection) -> None:
+    client.transport.lose()
+
+
+def _say_nothing(client: Connection) -> None:
+    sweep(client.service.deadlines, SETTINGS.keepalive_timeout_s + 1)
+
+
+def _stop(client: Connection) -> None:
+    client.session.stop()
+
+
+def _abort(client: Connection) -> None:
+    client.session.abort()
+
+
+def _cancel(client: Connection) -> None:
+    client.task.cancel()
+
+
+@pytest.mark.parametrize("end", [_leave, _be_lost, _say_nothing, _stop, _abort, _cancel])
+@pytest.mark.parametrize("is_under_way", [False, True])
+def test_a_session_that_has_ended_leaves_nothing_to_the_collector(
+    end: Callable[[Connection], None], is_under_way: bool
+) -> None:
+    async def main() -> None:
+        async with connected() as (client, server):
+            if is_under_way:
+                client.feed(request(b"/1"))
+            end(client)
+            if server.pending and not client.transport.closing:
+                server.answer(OK)
+            await settle()
+            sweep(client.service.deadlines, 2 * SETTINGS.keepalive_timeout_s + 2)
+            await asyncio.wait([client.task])
+            client.stream.close()  # as a listener does
+            await settle()
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(main)
+        left = [item for item in gc.get_objects() if isinstance(item, ClientSession | Exchange | Incoming)]
+    finally:
+        gc.enable()
+    assert not left

@@ -118,7 +118,8 @@ class ClientSession:
                         return self.exchange
                 parsed, self._parsed = self._parsed or self._incoming.read(stream.buffer), None
                 if parsed is None:  # the limit is never put off: on a new connection the wait for the first byte counts
-                    self.deadline = min(self.deadline, service.deadlines.after(service.settings.header_timeout_s))
+                    limit = service.deadlines.after(service.settings.header_timeout_s)
+                    self.deadline = limit if self._requests else min(self.deadline, limit)
                     parsed = await self._incoming.rest_of_head()
                 head, size = parsed
                 self.deadline = NEVER
