@@ -207,6 +207,30 @@ async def test_a_stop_does_not_wait_for_handshakes() -> None:
 
 
 @in_loop
+async def test_a_handshake_is_finished_and_a_request_answered_where_another_process_accepts() -> None:
+    async with RawServer(ok()) as server, site(tls_frontend() + http_route(server.port)) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        await eventually(lambda: running.connections == 1)
+        running.application.listeners.frontends[0].hand_over()
+        await writer.start_tls(client(), server_hostname="site.example")
+        async with Wire(reader, writer) as wire:
+            await wire.send(get())
+            reply = await wire.response()
+            assert (reply.status, reply.field(b"connection")) == (200, b"close")
+        await eventually(lambda: running.connections == 0)
+
+
+@in_loop
+async def test_a_handshake_that_never_ends_is_ended_with_idle_connections() -> None:
+    text = tls_frontend("shutdown_timeout = 100ms") + http_route(1)
+    async with site(text) as running, await connect(running.port) as wire:
+        await eventually(lambda: running.connections == 1)
+        running.application.listeners.frontends[0].hand_over()
+        assert await wire.rest() == b""
+        await eventually(lambda: running.connections == 0)
+
+
+@in_loop
 async def test_an_early_refusal_reaches_a_client_that_is_still_sending() -> None:
     text = tls_frontend("max_body_size = 1k")
     async with (

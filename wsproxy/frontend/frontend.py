@@ -103,15 +103,16 @@ class Frontend(ListeningFrontend):
         """Another process accepts in our place: have clients go there, none of them in the middle of anything.
 
         A connection ends with its next answer, as that one can say so: closing one that is idle may cross a request
-        on its way. What is idle for long is closed in the end.
+        on its way, and one within its TLS handshake has one to come. What is idle for long is closed in the end.
         """
         self.service.stopping = self.service.lingers = True
-        self._close_listener()
+        self._close_listener(lets_in=True)
         self._drain(SERVICE_RESTART)
         asyncio.get_running_loop().call_later(self.settings.shutdown_timeout_s * LINGER_SHARE, self._end_lingering)
 
     def _end_lingering(self) -> None:
         self.service.lingers = False
+        self._close_listener()
         self.service.stop_sessions()
 
     def _drain(self, client_code: int) -> None:

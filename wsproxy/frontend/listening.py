@@ -83,7 +83,7 @@ class ListeningFrontend(ABC):
         if self._entrance is not None:
             self._entrance.use(settings)
 
-    def _close_listener(self) -> None:
-        """Accept nothing new."""
+    def _close_listener(self, lets_in: bool = False) -> None:
+        """Accept nothing new. lets_in: who was accepted, and has not come in yet, may still do so."""
         if self._listener is not None:
-            self._listener.close()
+            self._listener.close(lets_in)

@@ -226,7 +226,11 @@ class TcpFrontend(ListeningFrontend):
         """Accept nothing new; open connections go on until they end, or until `abort`."""
         self._close_listener()
 
-    retire = hand_over = stop
+    retire = stop
+
+    def hand_over(self) -> None:
+        """Another process accepts in our place: who was accepted here comes in, and goes on like the others."""
+        self._close_listener(lets_in=True)
 
     def abort(self) -> None:
         """End everything that is left."""

@@ -166,17 +166,21 @@ class Listener:
             try:
                 await self._closed.wait()
             finally:
-                self.close()
+                if not self._closed.is_set():
+                    self.close()
 
     def use_limit(self, max_connections: int) -> None:
         """Take over another `max_connections`; those over a lower one stay."""
         self._max_connections = max_connections
         self._resume()
 
-    def close(self) -> None:
-        """Stop accepting and close the listening sockets; connections that are served go on."""
+    def close(self, lets_in: bool = False) -> None:
+        """Stop accepting and close the listening sockets; connections that are served go on.
+
+        lets_in: so do those that have not come in yet, until `close` without it.
+        """
         self._pause()
-        if self._entrance is not None:
+        if self._entrance is not None and not lets_in:
             self._entrance.close()
         for listening in self._sockets:
             listening.close()
