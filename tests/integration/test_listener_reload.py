@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -12,7 +13,18 @@ import anyio
 import pytest
 
 from tests.certificates import Authority
-from tests.integration.harness import RawServer, Wire, connect, fetch, get, http_route, in_loop, ok, raw_request
+from tests.integration.harness import (
+    RawServer,
+    Wire,
+    connect,
+    eventually,
+    fetch,
+    get,
+    http_route,
+    in_loop,
+    ok,
+    raw_request,
+)
 from tests.integration.sites import connect_tls, frontend
 from wsproxy.app import Application
 from wsproxy.config.build import load
@@ -83,3 +95,27 @@ async def test_a_reload_changes_whose_proxy_headers_are_believed(is_tcp: bool) -
                 assert (await client.response()).body == (b"" if is_tcp else b"192.0.2.1")
             await application.reload()
             assert await raw_request(port, ANNOUNCED + get()) == b""
+
+
+@in_loop
+async def test_who_has_come_to_a_listener_that_another_replaces_is_answered_by_it() -> None:
+    async with RawServer(ok()) as server:
+
+        def text(lines: str) -> str:
+            return frontend(authority().issue("site.example"), lines=lines) + http_route(server.port)
+
+        async with reloading(text(""), text("max_connections_per_ip = 9")) as (application, port):
+            before = application.listeners.frontends[0]
+            async with await connect_tls(port, authority().client_context()) as silent:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)  # its handshake is to come
+                await eventually(lambda: before.connections == 2)
+                await application.reload()
+                assert application.listeners.frontends[0] is not before
+                await writer.start_tls(authority().client_context(), server_hostname="site.example")
+                for wire in (silent, Wire(reader, writer)):
+                    await wire.send(get())
+                    reply = await wire.response()
+                    assert (reply.status, reply.field(b"connection")) == (200, b"close")
+                    assert await wire.rest() == b""
+                writer.close()
+            await eventually(before.ended.is_set)

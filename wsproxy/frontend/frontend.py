@@ -90,24 +90,23 @@ class Frontend(ListeningFrontend):
 
     def stop(self) -> None:
         """Accept nothing new, end what is idle, let what is in flight end, drain the WebSockets with 1001."""
-        self.retire()
+        self.service.stopping = True
+        self._end_lingering()
         self._drain(GOING_AWAY)
 
-    def retire(self) -> None:
-        """Another frontend takes the place of this one: end HTTP connections in order, and keep WebSockets."""
-        self.service.stopping = True
-        self._close_listener()
-        self.service.stop_sessions()
-
     def hand_over(self) -> None:
-        """Another process accepts in our place: have clients go there, none of them in the middle of anything.
+        """Another process accepts in our place: have clients go there, WebSockets too."""
+        self.retire()
+        self._drain(SERVICE_RESTART)
+
+    def retire(self) -> None:
+        """Another frontend takes the place of this one: end HTTP connections in order, and keep WebSockets.
 
         A connection ends with its next answer, as that one can say so: closing one that is idle may cross a request
         on its way, and one within its TLS handshake has one to come. What is idle for long is closed in the end.
         """
         self.service.stopping = self.service.lingers = True
         self._close_listener(lets_in=True)
-        self._drain(SERVICE_RESTART)
         asyncio.get_running_loop().call_later(self.settings.shutdown_timeout_s * LINGER_SHARE, self._end_lingering)
 
     def _end_lingering(self) -> None:

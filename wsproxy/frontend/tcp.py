@@ -226,11 +226,11 @@ class TcpFrontend(ListeningFrontend):
         """Accept nothing new; open connections go on until they end, or until `abort`."""
         self._close_listener()
 
-    retire = stop
-
-    def hand_over(self) -> None:
-        """Another process accepts in our place: who was accepted here comes in, and goes on like the others."""
+    def retire(self) -> None:
+        """Another accepts in our place: who was accepted here comes in, and goes on like the others."""
         self._close_listener(lets_in=True)
+
+    hand_over = retire
 
     def abort(self) -> None:
         """End everything that is left."""
