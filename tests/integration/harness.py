@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -103,6 +104,10 @@ class Wire:
         for piece in pieces:
             self._writer.write(piece)
             await self._writer.drain()
+
+    def send_now(self, data: bytes) -> None:
+        """Have the kernel send it before the loop has another turn."""
+        os.write(self._writer.get_extra_info("socket").fileno(), data)
 
     async def until(self, mark: bytes) -> bytes:
         """What comes up to `mark`, with it. Raises IncompleteReadError, ConnectionError."""

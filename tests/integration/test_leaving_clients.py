@@ -14,8 +14,21 @@ from contextlib import suppress
 
 import pytest
 
-from tests.integration.harness import Proxy, RawServer, Wire, eventually, fetch, get, http_route, in_loop, ok, proxy
+from tests.integration.harness import (
+    Proxy,
+    RawServer,
+    Wire,
+    eventually,
+    fetch,
+    get,
+    http_route,
+    in_loop,
+    ok,
+    proxied,
+    proxy,
+)
 from tests.integration.websocket_wire import accept, handshake
+from wsproxy.frontend.half_closed import ENDED_WITH_REQUEST_S
 
 AT_A_TIME = 100
 """Leavers side by side: enough for every order of events, and few enough descriptors for a laptop's limit."""
@@ -127,3 +140,29 @@ async def test_ten_thousand_clients_that_leave_in_the_middle_leave_nothing_behin
             finally:
                 tracemalloc.stop()
             assert (await fetch(running.port, b"/whole")).status == 200
+
+
+@in_loop
+async def test_what_began_for_a_client_that_goes_just_then_is_not_given_to_the_next() -> None:
+    begun: list[Wire] = []
+
+    async def serve(wire: Wire) -> None:
+        while True:
+            if (await wire.request()).target == b"/mine":
+                begun.append(wire)
+                await wire.rest()
+                return
+            await wire.send(ok())
+
+    one_worker = "server1_min_workers = 1\nserver1_max_workers = 1"
+    async with proxied(serve, one_worker) as (_, running):
+        for _ in range(4):
+            assert (await fetch(running.port)).body == b"fine"
+        with socket.create_connection(("127.0.0.1", running.port)) as client:
+            client.sendall(get(b"/mine"))
+            await eventually(lambda: bool(begun))
+            await asyncio.sleep(2 * ENDED_WITH_REQUEST_S)  # or it would be one that still waits for its answer
+            begun[0].send_now(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nSet-Cookie: session=mine\r\n\r\nm")
+        response = await fetch(running.port)  # the proxy's loop has had no turn between the two
+        assert response.body == b"fine"
+        assert response.field(b"set-cookie") is None
