@@ -63,11 +63,14 @@ async def test_as_much_passes_as_the_rate_says(tmp_path: Path) -> None:
         routes = limited(server.port, "rate_limit = 50/s")
         running = await clients.enter_async_context(processes(tmp_path, routes, "keepalive_requests = 100000"))
         wires = [await clients.enter_async_context(await connect(running.port)) for _ in range(4)]
-        began, passed = monotonic(), 0
+        began, passed, least = monotonic(), 0, 0.0
         while monotonic() - began < 1.0:
-            passed += (await statuses(wires, 4)).count(200)
-        lasted = monotonic() - began
-        assert 50 + 50 * lasted - 8 <= passed <= 50 + 50 * lasted + 1
+            asked_at = monotonic()
+            batch = await statuses(wires, 4)
+            passed += batch.count(200)
+            if 429 in batch:  # nothing was left: a busy machine may ask for less than there is
+                least = 50 + 50 * (asked_at - began) - 8
+        assert 50 < least <= passed <= 50 + 50 * (monotonic() - began) + 1
 
 
 @in_loop
