@@ -376,6 +376,29 @@ def test_a_bug_costs_one_exchange(caplog: pytest.LogCaptureFixture) -> None:
     assert "internal error" in caplog.text
 
 
+def test_a_bug_in_an_edit_costs_one_exchange_and_its_connection(caplog: pytest.LogCaptureFixture) -> None:
+    def edit(response: ResponseHead, exchange: Exchange) -> ResponseHead:
+        raise RuntimeError("a bug")
+
+    async def main() -> None:
+        async with asked() as (pool, client):
+            client.exchange.edits = (edit,)
+            pool.upstream.answer(HEAD + b"ok")
+            assert client.exchange.failure is INTERNAL
+            assert not client.transport.sent
+            assert not pool.upstream.open, "its body has not been read"
+            again = Client()
+            pool.offer(again)
+            await until(lambda: pool.upstream.pending)
+            pool.upstream.answer(HEAD + b"ok")
+            await until(lambda: pool.idle)
+            assert again.transport.sent == HEAD + b"ok"
+
+    with caplog.at_level(logging.ERROR):
+        run(main)
+    assert "internal error" in caplog.text
+
+
 def test_a_cancelled_worker_fails_what_is_under_way() -> None:
     async def main() -> None:
         async with asked() as (pool, client):
