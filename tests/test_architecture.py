@@ -81,7 +81,6 @@ LONGEST: Final = 400
 """Lines of a file. Longer means two ideas."""
 
 
-
 @dataclass(frozen=True)
 class Import:
     """One imported module, and whether only a type checker sees it."""

@@ -43,9 +43,7 @@ class Listeners:
     more.
     """
 
-    def __init__(
-        self, deadlines: Deadlines, rng: random.Random, logbook: Logbook, inherited: InheritedSockets
-    ) -> None:
+    def __init__(self, deadlines: Deadlines, rng: random.Random, logbook: Logbook, inherited: InheritedSockets) -> None:
         self._deadlines = deadlines
         self._rng = rng
         self._logbook = logbook

@@ -23,10 +23,7 @@ class ReloadCount:
         """Count the reload inside the block, and what becomes of the WebSockets that were there before."""
         before = self.so_far
         relays = [
-            (route, relay)
-            for route in self._routes.values()
-            if route.relays is not None
-            for relay in route.relays.open
+            (route, relay) for route in self._routes.values() if route.relays is not None for relay in route.relays.open
         ]
         try:
             yield

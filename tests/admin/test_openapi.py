@@ -30,9 +30,7 @@ the described answer to one that is none."""
 
 
 def test_every_endpoint_is_described_and_built() -> None:
-    described = {
-        (method.upper(), path) for path, methods in document()["paths"].items() for method in methods
-    }
+    described = {(method.upper(), path) for path, methods in document()["paths"].items() for method in methods}
     assert described == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
     assert len({endpoint.action for endpoint in ENDPOINTS}) == len(ENDPOINTS)
     for endpoint in ENDPOINTS:

@@ -112,9 +112,10 @@ def test_without_cookies_the_ring_says_who(sticky: RequestKey) -> None:
     second = bound(affinity, ABC, line, tried=(home,))
     assert second not in ("", home)
     without_home = tuple(server for server in ABC if server.name != home)
-    assert affinity.narrow(affinity.preference(head(b"/?room=1", line), "192.0.2.7", False), without_home, ())[
-        0
-    ].name == second
+    assert (
+        affinity.narrow(affinity.preference(head(b"/?room=1", line), "192.0.2.7", False), without_home, ())[0].name
+        == second
+    )
     assert affinity.preference(head(b"/", line), "192.0.2.7", is_secure=True).cookie is None
     assert bound(affinity, ABC, line, tried=("a", "b", "c")) == ""
 

@@ -27,9 +27,7 @@ class Fixed:
         return self.value
 
 
-@pytest.mark.parametrize(
-    ("value", "order"), [(0.0, "abc"), (0.34, "bca"), (0.67, "cab"), (0.9999999999999999, "cab")]
-)
+@pytest.mark.parametrize(("value", "order"), [(0.0, "abc"), (0.34, "bca"), (0.67, "cab"), (0.9999999999999999, "cab")])
 def test_random_begins_anywhere_and_wraps(value: float, order: str) -> None:
     assert "".join(RandomPolicy(Fixed(value)).order(BACKENDS)) == order
 

@@ -42,7 +42,10 @@ def asked(*lines: str, obeys: bool = True) -> Asked:
 
 
 def stored(
-    *lines: str, body: bytes = b"0123456789", status: int = 200, on: Terms = Terms(60.0)  # noqa: B008 - frozen
+    *lines: str,
+    body: bytes = b"0123456789",
+    status: int = 200,
+    on: Terms = Terms(60.0),  # noqa: B008 - frozen
 ) -> StoredAnswer:
     """An answer that was kept at NOW."""
     return StoredAnswer(status, b"OK", block("Date: {0}", *lines), body, on, NOW)

@@ -24,7 +24,7 @@ def test_without_a_section_there_are_defaults() -> None:
 
 def test_everything_that_can_be_written() -> None:
     config = built(
-        "cache = yes\ncache_control = public, s-maxage=60, no-cache=\"x-a, b\"\n"
+        'cache = yes\ncache_control = public, s-maxage=60, no-cache="x-a, b"\n'
         "[cache]\nstore = redis\nredis_url = redis://:secret@127.0.0.1:6379/3\nredis_timeout = 100ms\nmax_size = 1g\n"
         "max_entry_size = 2m\ndefault_ttl = 1m\nheuristic = yes\nstale_while_revalidate = 30s\nstale_if_error = 1h\n"
         "wait_timeout = 2s\nobey_clients = no\nmethods = get\ncache_ignore = /account, /cart\n  HEAD\n"

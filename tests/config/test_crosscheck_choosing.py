@@ -83,7 +83,9 @@ def test_what_is_built() -> None:
     config = load(_FRONTEND + _HTTP + lines, "a.ini", {}, "/")
     (route,), (group,) = config.routes, config.groups
     assert (route.algorithm, route.sticky, route.sticky_ttl_s) == (
-        "least-connections", RequestKey("cookie", "sid"), 3600
+        "least-connections",
+        RequestKey("cookie", "sid"),
+        3600,
     )
     assert (group.servers[0].weight, group.servers[0].backup) == (3, True)
 

@@ -30,7 +30,17 @@ def test_a_file_is_relative_to_the_ini_file() -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["", "app:80", "dns://", "dns://a b:1", "dns://a:0", "dns://a:99999", "kubernetes://web:80", "file://", "http://a:1"],
+    [
+        "",
+        "app:80",
+        "dns://",
+        "dns://a b:1",
+        "dns://a:0",
+        "dns://a:99999",
+        "kubernetes://web:80",
+        "file://",
+        "http://a:1",
+    ],
 )
 def test_what_says_nowhere(written: str) -> None:
     with pytest.raises(ValueError, match="write"):

@@ -19,7 +19,6 @@ Made = Callable[[Mask], bytes]
 WAYS = pytest.mark.parametrize("from_client", [True, False], ids=["to upstream", "to client"])
 
 
-
 def a(opcode: int, payload: bytes = b"x", first: int | None = None, width: int | None = None) -> Made:
     """Such a frame, masked as its way asks."""
     return lambda mask: frame(opcode, payload, mask, first, width)

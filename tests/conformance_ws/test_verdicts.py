@@ -142,9 +142,7 @@ def wire_form() -> Iterator[tuple[str, Frames]]:
     yield "zero mask", [frame(TEXT, b"hello", bytes(4)), ECHO, BYE]
 
 
-CASES = dict(
-    case for group in (framing, pings, reserved, fragmentation, utf8, closing, wire_form) for case in group()
-)
+CASES = dict(case for group in (framing, pings, reserved, fragmentation, utf8, closing, wire_form) for case in group())
 SERVERS = pytest.mark.parametrize("server", ["websockets", "aiohttp"])
 
 

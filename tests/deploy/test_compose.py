@@ -20,9 +20,7 @@ SMALL = {"http-1", "http-2", "websocket-1", "websocket-2", "proxy"}
 
 def started(*profiles: str) -> set[str]:
     """What `docker compose --profile … up` starts."""
-    return {
-        name for name, each in SERVICES.items() if "profiles" not in each or {*profiles} & {*each["profiles"]}
-    }
+    return {name for name, each in SERVICES.items() if "profiles" not in each or {*profiles} & {*each["profiles"]}}
 
 
 def mounts(service: str) -> list[tuple[str, str]]:

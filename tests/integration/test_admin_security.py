@@ -111,13 +111,13 @@ async def test_bodies_and_heads_have_limits() -> None:
 async def test_one_connection_carries_many_requests_and_chunked_bodies() -> None:
     async with administered(ROUTE, "") as caller, await connect_raw(caller.port) as client:
         head = b"POST /switches HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        await client.send(head + b"Transfer-Encoding: chunked\r\n\r\n15\r\n{\"monitoring\": false}\r\n0\r\n\r\n")
+        await client.send(head + b'Transfer-Encoding: chunked\r\n\r\n15\r\n{"monitoring": false}\r\n0\r\n\r\n')
         assert (await client.response()).status == 200
         host = b"Host: localhost\r\n\r\n"
         await client.send(b"HEAD /status HTTP/1.1\r\n" + host + b"GET /switches HTTP/1.1\r\n" + host)
         head_only = await client.until(b"\r\n\r\n")
         assert head_only.startswith(b"HTTP/1.1 200 ")
-        assert b"monitoring\":false" in (await client.response()).body
+        assert b'monitoring":false' in (await client.response()).body
 
 
 @in_loop

@@ -86,9 +86,7 @@ async def test_a_server_that_the_file_has_disabled_may_have_been_enabled() -> No
     ],
     ids=["server", "group"],
 )
-def test_what_is_no_longer_there_is_not_changed(
-    routes: str, expected: dict[str, tuple[str, int]]
-) -> None:
+def test_what_is_no_longer_there_is_not_changed(routes: str, expected: dict[str, tuple[str, int]]) -> None:
     @in_loop
     async def test() -> None:
         async with operated(http_route(19, 29, 39, lines="server1_enabled = no")) as (running, control):

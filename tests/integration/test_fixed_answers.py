@@ -56,7 +56,7 @@ async def test_redirect_needs_a_host_to_lead_to() -> None:
 @in_loop
 async def test_fixed_answers_are_compressed_as_others_are() -> None:
     text = "a long text " * 200
-    route = f"[http]\nrespond = 200 {text}\ncompress = gzip\nadd_header = ETag: \"1\"\n"
+    route = f'[http]\nrespond = 200 {text}\ncompress = gzip\nadd_header = ETag: "1"\n'
     async with proxy(route) as running, await connect(running.port) as client:
         for method in (b"GET", b"HEAD"):
             await client.send(get(b"/", b"Accept-Encoding: gzip").replace(b"GET", method, 1))

@@ -80,9 +80,7 @@ async def test_fields_of_requests_are_set_and_removed() -> None:
 
 
 @pytest.mark.parametrize("kind", ["127.0.0.1:{port}", "http://127.0.0.1:{port}"])
-@pytest.mark.parametrize(
-    ("host", "sent"), [("inner.example:7", b"inner.example:7"), ("{host}", b"site.example")]
-)
+@pytest.mark.parametrize(("host", "sent"), [("inner.example:7", b"inner.example:7"), ("{host}", b"site.example")])
 @in_loop
 async def test_host_is_what_the_route_says(kind: str, host: str, sent: bytes) -> None:
     async with RawServer(ok()) as server:

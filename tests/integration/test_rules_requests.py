@@ -167,7 +167,7 @@ UNTOUCHED = {
     "odd method": b"PROPFIND /dav HTTP/1.1\r\nHost: a\r\n\r\n",
     "lower-case method": b"get / HTTP/1.1\r\nHost: a\r\n\r\n",
     "method of signs": b"!#$%&'*+-.^_`|~ / HTTP/1.1\r\nHost: a\r\n\r\n",
-    "query and escapes": b"GET /a%2Fb/%zz;x?q=%41&r=[]|{}^\\\"<>? HTTP/1.1\r\nHost: a\r\n\r\n",
+    "query and escapes": b'GET /a%2Fb/%zz;x?q=%41&r=[]|{}^\\"<>? HTTP/1.1\r\nHost: a\r\n\r\n',
     "empty query": b"GET /? HTTP/1.1\r\nHost: a\r\n\r\n",
     "two slashes": b"GET //evil.example//x HTTP/1.1\r\nHost: a\r\n\r\n",
     "dot segments": b"GET /a/./b/../c HTTP/1.1\r\nHost: a\r\n\r\n",

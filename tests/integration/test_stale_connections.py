@@ -111,7 +111,7 @@ async def test_posts_share_connections_once_the_server_is_known_to_keep_them() -
         for _ in range(2):
             assert (await fetch(running.port)).status == 200
         for _ in range(10):
-            assert (await raw_request(running.port, POST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)))
+            assert await raw_request(running.port, POST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
         assert server.opened == 1
 
 

@@ -353,9 +353,7 @@ async def test_changed_file_is_seen_at_once(files: Path) -> None:
     ],
 )
 @in_loop
-async def test_range(
-    files: Path, wanted: bytes, status: int, body: bytes | None, content_range: bytes | None
-) -> None:
+async def test_range(files: Path, wanted: bytes, status: int, body: bytes | None, content_range: bytes | None) -> None:
     async with serving(files) as running:
         answer = await ask(running.port, b"/ten.txt", b"Range: " + wanted)
         assert (answer.status, answer.field(b"content-range")) == (status, content_range)
@@ -513,7 +511,15 @@ async def test_memory_stays_flat(files: Path) -> None:
     async with serving(files) as running:
         before = peak_bytes()
         process = await asyncio.create_subprocess_exec(
-            *(program("curl"), "-s", "-o", "/dev/null", "-w", "%{size_download}", f"http://127.0.0.1:{running.port}/huge.bin"),
+            *(
+                program("curl"),
+                "-s",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{size_download}",
+                f"http://127.0.0.1:{running.port}/huge.bin",
+            ),
             stdout=subprocess.PIPE,
         )
         out, _ = await process.communicate()
@@ -534,9 +540,10 @@ async def test_old_client_gets_the_whole_and_the_end(files: Path) -> None:
     async with serving(files) as running, await connect(running.port) as client:
         await client.send(b"GET /big.bin HTTP/1.0\r\n\r\n")
         data = await client.rest()
-        assert hashlib.sha256(data.partition(b"\r\n\r\n")[2]).digest() == hashlib.sha256(
-            (files / "big.bin").read_bytes()
-        ).digest()
+        assert (
+            hashlib.sha256(data.partition(b"\r\n\r\n")[2]).digest()
+            == hashlib.sha256((files / "big.bin").read_bytes()).digest()
+        )
 
 
 @in_loop

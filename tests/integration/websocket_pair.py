@@ -18,11 +18,7 @@ from wsproxy.frontend.totals import RelayTotals
 
 def relays_of(running: Proxy, route: str = "websocket") -> Relays:
     """The WebSockets of a route."""
-    (relays,) = (
-        watcher
-        for watcher in running.application.groups[route].group.watchers
-        if isinstance(watcher, Relays)
-    )
+    (relays,) = (watcher for watcher in running.application.groups[route].group.watchers if isinstance(watcher, Relays))
     return relays
 
 

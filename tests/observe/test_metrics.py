@@ -112,8 +112,7 @@ def test_requests_are_counted_by_route_backend_and_code() -> None:
 
 def test_a_histogram_has_all_codes_of_a_backend_and_grows_from_bucket_to_bucket() -> None:
     buckets = [
-        value("http_request_duration_seconds_bucket", route="http", backend="a", le=repr(bound))
-        for bound in BOUNDS_S
+        value("http_request_duration_seconds_bucket", route="http", backend="a", le=repr(bound)) for bound in BOUNDS_S
     ]
     assert buckets == sorted(buckets)
     assert (buckets[0], buckets[-1]) == (0, 3)

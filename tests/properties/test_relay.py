@@ -153,9 +153,7 @@ def test_only_the_pongs_of_our_own_pings_are_taken_out(data: st.DataObject, scri
 def test_pings_of_ours_stand_between_frames(data: st.DataObject, script: list[Piece], masked: bool) -> None:
     stream = b"".join(piece.encode(masked) for piece in script)
     state = RelayState(mask)
-    feed, ping = (
-        (state.from_client, state.ping_upstream) if masked else (state.from_upstream, state.ping_client)
-    )
+    feed, ping = (state.from_client, state.ping_upstream) if masked else (state.from_upstream, state.ping_client)
     out = b"".join(part for chunk in data.draw(chunked(stream)) for part in (feed(chunk), ping(b"ours")))
     assert accepted(out, masked)
     frames = [frame for frame in parsed(out, masked) if (frame.opcode, frame.data) != (Opcode.PING, b"ours")]

@@ -58,9 +58,7 @@ def test_binary_fractions_take_no_token_away(now: float) -> None:
     burst=st.integers(1, 20),
     amount=st.integers(1, 50),
 )
-def test_never_more_than_the_rate_in_any_stretch_of_time(
-    gaps: list[float], burst: int, amount: int
-) -> None:
+def test_never_more_than_the_rate_in_any_stretch_of_time(gaps: list[float], burst: int, amount: int) -> None:
     limit = state(burst, Rate(amount, 1.0))
     now, passed = 1000.0, []
     for gap in gaps:

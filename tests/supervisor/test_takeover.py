@@ -220,9 +220,7 @@ async def giver(path: Path, way: str) -> AsyncIterator[asyncio.subprocess.Proces
 
 
 @in_loop
-async def test_one_that_withdraws_goes_on_and_we_do_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_that_withdraws_goes_on_and_we_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predecessor, "ENDING_S", 0.1)
     async with giver(tmp_path / "takeover", "withdraws") as process:
         with pytest.raises(ExceptionGroup) as group:

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.harness import eventually, in_loop
 from tests.system.harness import Spawned, spawned
 
-APPLICATION = '''
+APPLICATION = """
 import os
 
 async def app(scope, receive, send):
@@ -25,7 +25,7 @@ async def app(scope, receive, send):
     body = f"{os.getpid()} {os.environ.get('COLOUR', '')}".encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
-'''
+"""
 
 ROUTE = """
 [http]

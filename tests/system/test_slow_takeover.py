@@ -27,9 +27,7 @@ async def waiting(running: Spawned, directory: Path) -> AsyncIterator[Path]:
     gate = directory / "gate"
     script = directory / "server.sh"
     python = shlex.quote(sys.executable)
-    script.write_text(
-        f"while ! test -e {gate}; do sleep 0.05; done\nexec {python} -m wsproxy.demo --listen unix:$1\n"
-    )
+    script.write_text(f"while ! test -e {gate}; do sleep 0.05; done\nexec {python} -m wsproxy.demo --listen unix:$1\n")
     path = directory / "proxy.ini"
     text = path.read_text().partition("[http]")[0]
     path.write_text(f"{text}[http]\ncommand = /bin/sh {script} <sock>\nstartup_servers = 1\n")

@@ -355,4 +355,3 @@ class UpstreamConnection:
                 self.rearm(exchange.route.body_timeout_s)
         except BrokenResourceError:
             raise ClientGoneError from None
-

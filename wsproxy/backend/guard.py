@@ -21,6 +21,7 @@ from wsproxy.protection.outlier import OutlierState
 
 _logger = logging.getLogger("wsproxy.health")
 
+
 class GuardHome(Protocol):
     """Who decides with it."""
 

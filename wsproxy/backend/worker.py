@@ -248,9 +248,7 @@ class Worker:
         usual = exchange.body is None and exchange.head.method in IDEMPOTENT
         return connection.is_fresh() and (usual or self._may_carry_once(connection))
 
-    async def _once_more(
-        self, connection: UpstreamConnection, exchange: Exchange, failure: Failure
-    ) -> Failure | None:
+    async def _once_more(self, connection: UpstreamConnection, exchange: Exchange, failure: Failure) -> Failure | None:
         """The server closed a connection that we were about to use: the same on a new one, if that is safe."""
         connection.was_ended()
         if not is_safe(exchange):
@@ -376,9 +374,7 @@ class Worker:
         exchange.response = response
         exchange.upstream = connection.detach()
 
-    def _lost(
-        self, connection: UpstreamConnection, exchange: Exchange, upload: Upload | None, reused: bool
-    ) -> Failure:
+    def _lost(self, connection: UpstreamConnection, exchange: Exchange, upload: Upload | None, reused: bool) -> Failure:
         """The upstream connection ended before a response head: why."""
         if connection.timed_out:
             failure = no_answer(exchange.route.response_timeout_s)

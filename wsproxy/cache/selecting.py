@@ -13,9 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from wsproxy.http.messages import ResponseHead, field_values
 
-SAFE: Final = frozenset(
-    {b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PRI", b"PROPFIND", b"QUERY", b"REPORT", b"SEARCH"}
-)
+SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PRI", b"PROPFIND", b"QUERY", b"REPORT", b"SEARCH"})
 """Methods that change nothing (IANA's registry of methods); any other may make stale what is kept."""
 
 _UNSEEN: Final = frozenset({b"*", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-request-id"})

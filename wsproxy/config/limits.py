@@ -65,7 +65,9 @@ def _redis_url(written: str) -> str:
     if parts.scheme == "unix" and parts.path.startswith("/"):
         return written
     if parts.scheme not in ("redis", "rediss") or not parts.hostname or port == 0:
-        raise ValueError("this is not the URL of a Redis server (write redis://host:6379/0, rediss://… or unix:///path)")
+        raise ValueError(
+            "this is not the URL of a Redis server (write redis://host:6379/0, rediss://… or unix:///path)"
+        )
     if parts.path.strip("/") and not parts.path.strip("/").isdigit():
         raise ValueError("the path of this URL is not the number of a database (write redis://host:6379/0)")
     return written

@@ -144,9 +144,7 @@ class _Parsing:
             elif entry.key in known:
                 parsed.settings[entry.key] = self._setting(entry, known[entry.key])
             else:
-                hint = _belongs(entry.key) or suggestion(
-                    entry.key, [*known, "server1"] if kind.server_keys else known
-                )
+                hint = _belongs(entry.key) or suggestion(entry.key, [*known, "server1"] if kind.server_keys else known)
                 self._report(entry.place, f"unknown key '{entry.key}' in [{section.name}]{hint}")
         for key in known.values():
             if key.needed and key.name not in parsed.settings:

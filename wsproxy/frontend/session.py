@@ -268,9 +268,7 @@ class ClientSession:
     def expect_body(self) -> None:
         """The next bytes of a request body are waited for."""
         self._awaits_body = True
-        self.deadline = min(
-            self._service.deadlines.after(self._service.settings.body_timeout_s), self._total_deadline
-        )
+        self.deadline = min(self._service.deadlines.after(self._service.settings.body_timeout_s), self._total_deadline)
 
     def expect_nothing(self) -> None:
         """They came."""

@@ -102,9 +102,7 @@ def encode_request(head: RequestHead, identity: bytes) -> bytes:
     return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (head.method, head.target, head.fields, identity)
 
 
-def encode_response(
-    head: ResponseHead, chunked: bool, close: bool, minor_version: int, date: bytes = b""
-) -> bytes:
+def encode_response(head: ResponseHead, chunked: bool, close: bool, minor_version: int, date: bytes = b"") -> bytes:
     """Write a response head for the client.
 
     chunked: the body follows in chunked coding. close: this is the connection's last response. minor_version: what the

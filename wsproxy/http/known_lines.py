@@ -31,9 +31,7 @@ class KnownLines(dict[bytes, Meaning]):
 
     __slots__ = ("_is_varying", "_judge", "_limit")
 
-    def __init__(
-        self, limit: int, is_varying: Callable[[bytes], object], judge: Callable[[bytes], Meaning]
-    ) -> None:
+    def __init__(self, limit: int, is_varying: Callable[[bytes], object], judge: Callable[[bytes], Meaning]) -> None:
         super().__init__()
         self._limit = limit
         self._is_varying = is_varying

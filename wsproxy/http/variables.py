@@ -121,4 +121,3 @@ VALUES: Final[Mapping[str, Value]] = {
     "backend": lambda variables: variables.backend.encode("latin-1", "replace"),
 }
 """Where the value of each name comes from; the names are those of `config.templates`."""
-

@@ -94,9 +94,7 @@ class RouteGate:
         self.unchecked = 0
         self.use(settings, shared, common)
 
-    def use(
-        self, settings: RateLimitSettings, shared: SharedCounts | None, common: CommonCounts | None = None
-    ) -> None:
+    def use(self, settings: RateLimitSettings, shared: SharedCounts | None, common: CommonCounts | None = None) -> None:
         """Take over other limits; buckets that count by the same key stay as full as they are.
 
         common: where several processes count together in memory.

@@ -78,9 +78,7 @@ class CommonCounts:
 
 def remembered(memory: SharedMemory, place: Place, now: float) -> int:
     """How many clients a table remembers; about, where they are many."""
-    pages = [
-        page for written in memory.written(place.offset, place.size_bytes) for page in written[::PART_BYTES]
-    ]
+    pages = [page for written in memory.written(place.offset, place.size_bytes) for page in written[::PART_BYTES]]
     step = -(-len(pages) // MOST_READ) or 1
     looked = pages[::step]
     end = place.offset + place.size_bytes

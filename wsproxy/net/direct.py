@@ -48,8 +48,7 @@ class DirectSocket:
             raise BrokenResourceError from None
 
     async def writable(self) -> None:
-        """Wait until the socket takes more, or `wake` is called. Raises BrokenResourceError when the stream is closed.
-        """
+        """Wait until the socket takes more, or `wake` is called. Raises BrokenResourceError for a closed stream."""
         if not self._stream.closed:
             self._waiter = self._loop.create_future()
             self._loop.add_writer(self.fd, self.wake)

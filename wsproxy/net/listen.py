@@ -41,6 +41,7 @@ WARN_EVERY_S: Final = 60.0
 
 _logger = logging.getLogger("wsproxy.listen")
 
+
 class Successor(Protocol):
     """What a connection has become when `serve` is done with it."""
 

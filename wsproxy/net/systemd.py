@@ -127,9 +127,7 @@ class InheritedSockets:
         self._sockets = sockets or []
 
     @classmethod
-    def from_environment(
-        cls, environment: MutableMapping[str, str], first: int = FIRST_DESCRIPTOR
-    ) -> InheritedSockets:
+    def from_environment(cls, environment: MutableMapping[str, str], first: int = FIRST_DESCRIPTOR) -> InheritedSockets:
         """Those that the variables give to this process, as listeners for TCP. The variables are taken out."""
         told = {name: environment.pop(name, "") for name in _VARIABLES[4:]}
         if told["LISTEN_PID"] != str(os.getpid()) or not told["LISTEN_FDS"].isdecimal():

@@ -60,9 +60,7 @@ def bounded(snapshot: Snapshot, there: Collection[tuple[str, str]]) -> Snapshot:
 
     there: group and name of those that are. The first of the others are kept: of `merged`, those of the first.
     """
-    return replace(
-        snapshot, groups=tuple(replace(group, backends=_bounded(group, there)) for group in snapshot.groups)
-    )
+    return replace(snapshot, groups=tuple(replace(group, backends=_bounded(group, there)) for group in snapshot.groups))
 
 
 def _bounded(group: GroupFigures, there: Collection[tuple[str, str]]) -> tuple[BackendFigures, ...]:

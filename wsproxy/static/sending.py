@@ -63,9 +63,7 @@ class Sending:
                     async for data in self._read(piece):
                         await self._write(data)
 
-    async def send_filtered(
-        self, head: bytes, pieces: Sequence[Piece], through: ResponseFilter, chunked: bool
-    ) -> None:
+    async def send_filtered(self, head: bytes, pieces: Sequence[Piece], through: ResponseFilter, chunked: bool) -> None:
         """The same through a filter, which has made the head already."""
         with self._held():
             try:

@@ -45,9 +45,7 @@ LONGEST_WARM: Final = 1024
 
 _METHODS: Final = frozenset({b"GET", b"HEAD"})
 _ACCEPT: Final = b"accept-encoding"
-_asked: Final = re.compile(
-    rb"(?im)^(" + b"|".join((*CONDITION_FIELDS, b"range", _ACCEPT)) + rb"): ([^\r]*)\r"
-).findall
+_asked: Final = re.compile(rb"(?im)^(" + b"|".join((*CONDITION_FIELDS, b"range", _ACCEPT)) + rb"): ([^\r]*)\r").findall
 
 NOT_FOUND: Final = Failure(Side.CLIENT, 404, "not found")
 FORBIDDEN: Final = Failure(Side.CLIENT, 403, "forbidden")
