@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from loadtests.frames import BINARY, CLOSE, PING, PONG, encode_frame, scan_frame
-from loadtests.peers import ROOT, free_port
+from loadtests.peers import ROOT, free_ports
 
 WAYS: Final = ("drain", "goodbye", "kill")
 SERVERS: Final = 3
@@ -164,7 +164,7 @@ class Server:
     """A server of the group: the demo, in a process of its own."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -209,9 +209,8 @@ class Deployment:
     """The servers and the proxy before them."""
 
     def __init__(self, clients: int) -> None:
-        self.port = free_port()
+        self.port, self._admin = free_ports(2)
         self.servers = [Server() for _ in range(SERVERS)]
-        self._admin = free_port()
         self._clients = clients
 
     @contextlib.asynccontextmanager

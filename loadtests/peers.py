@@ -219,12 +219,13 @@ def _origin(_directory: Path, ports: Ports) -> list[str]:
 ORIGIN = Peer("origin", _origin, lambda: "")
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """So many ports of 127.0.0.1 that nobody listens on now, all held until the last is found: no two are the same."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def pinned(core: int | None) -> Callable[[], None] | None:
@@ -238,7 +239,8 @@ def running(peer: Peer, core: int | None, origin_port: int = 0) -> Iterator[Runn
 
     Raises PeerError if it ends, or does not answer within START_LIMIT_S.
     """
-    ports = Ports(free_port(), free_port(), free_port(), origin_port)
+    plain, tls, tcp = free_ports(3)
+    ports = Ports(plain, tls, tcp, origin_port)
     with tempfile.TemporaryDirectory(prefix=f"loadtests-{peer.name}-") as name:
         directory = Path(name)
         log = directory / "log"

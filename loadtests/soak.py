@@ -17,7 +17,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from typing import IO
 import uvloop
 
 from loadtests.measure import private_bytes, process_tree
+from loadtests.peers import free_ports
 from loadtests.soak_clients import HttpClient, Tally, WebSocketClient
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,7 +74,7 @@ class Proxy:
     """The proxy under test, whichever process it is by now."""
 
     def __init__(self, directory: Path, options: argparse.Namespace, origin: int) -> None:
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = free_ports(2)
         self.pid = 0
         self.generation = 0
         self._path = directory / "soak.ini"
@@ -216,7 +216,7 @@ class Trouble:
 async def soak(options: argparse.Namespace) -> int:
     """Run it; the exit status."""
     with tempfile.TemporaryDirectory() as directory:
-        origin_port = free_port()
+        (origin_port,) = free_ports(1)
         origin = spawn([sys.executable, "-m", "loadtests.origin", str(origin_port)])
         proxy = Proxy(Path(directory), options, origin_port)
         try:
@@ -326,14 +326,6 @@ def _is_alive(pid: int) -> bool:
 def _reap() -> None:
     with suppress(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has, for now."""
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port: int = holder.getsockname()[1]
-        return port
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
