@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -250,6 +250,7 @@ def running(peer: Peer, core: int | None, origin_port: int = 0) -> Iterator[Runn
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
+                env=_as_installed(os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -261,6 +262,11 @@ def running(peer: Peer, core: int | None, origin_port: int = 0) -> Iterator[Runn
             yield Running(process.pid, ports.plain, perf_counter() - started, ports.tls, ports.tcp)
         finally:
             _end(process)
+
+
+def _as_installed(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment, but that Python keeps what it has compiled: pip has compiled what users install."""
+    return {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -35,7 +35,7 @@ def good(tmp_path: Path) -> Path:
 
 def test_check_says_what_there_is(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(good), "--check"]) == 0
-    assert capsys.readouterr() == (f"{good}: ok (1 frontends, 2 routes, 3 servers)\n", "")
+    assert capsys.readouterr() == (f"{good}: ok (1 frontend, 2 routes, 3 servers)\n", "")
 
 
 def test_config_names_the_file_too(good: Path, capsys: pytest.CaptureFixture[str]) -> None:

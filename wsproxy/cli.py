@@ -57,12 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE_ERROR
     sys.stderr.writelines(f"{finding} (a warning)\n" for finding in findings)
     if chosen.check:
-        sys.stdout.write(
-            f"{config.source}: ok ({len(config.frontends)} frontends, {len(config.routes)} routes, "
-            f"{sum(len(group.servers) for group in config.groups)} servers)\n"
-        )
+        sys.stdout.write(f"{config.source}: ok ({_contents(config)})\n")
         return 0
     return _serve(config, source, chosen.takeover)
+
+
+def _contents(config: Config) -> str:
+    """`1 frontend, 2 routes, 3 servers`."""
+    servers = sum(len(group.servers) for group in config.groups)
+    counts = {"frontend": len(config.frontends), "route": len(config.routes), "server": servers}
+    return ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
 
 
 def _serve(config: Config, source: Source, takes_over: bool) -> int:
