@@ -55,19 +55,25 @@ def test_of_too_many_those_are_used_that_take_requests(caplog: pytest.LogCapture
 @pytest.mark.parametrize(
     ("target", "reasons", "said"),
     [
-        (Target("dns", "app.test", "80"), ["away after 5.1 s", "away after 5.2 s", "REFUSED", "REFUSED"], [0, 2]),
-        (Target("file", path="/s.json"), ["/s.json:1:2: no", "/s.json:1:2: no", "/s.json:3:1: no"], [0, 2]),
+        (
+            Target("dns", "app.test", "80"),
+            ["away after 5.1 s", "away after 5.2 s", "REFUSED", "REFUSED"],
+            ["dns://app.test:80: away after 5.1 s", "dns://app.test:80: REFUSED"],
+        ),
+        (
+            Target("file", path="/s.json"),
+            ["/s.json:1:2: no", "/s.json:1:2: no", "/s.json:3:1: no"],
+            ["/s.json:1:2: no", "/s.json:3:1: no"],
+        ),
     ],
 )
 def test_of_failures_in_a_row_each_kind_is_told_once(
-    target: Target, reasons: list[str], said: list[int], caplog: pytest.LogCaptureFixture
+    target: Target, reasons: list[str], said: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     finding = Finder("http", DiscoverySettings(target), TEMPLATE, Taken().use)
     for reason in reasons:
         finding.not_found(reason)
-    assert [each.message for each in caplog.records] == [
-        f"http: {target}: {reasons[number]}: no server is known" for number in said
-    ]
+    assert [each.message for each in caplog.records] == [f"http: {each}: no server is known" for each in said]
     assert finding.errors == len(reasons)
 
 

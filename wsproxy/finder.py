@@ -68,12 +68,14 @@ class Finder:
         """The source could not be asked: what it said last stays."""
         self.errors += 1
         now = time.monotonic()
+        target = self.settings.target
         # Who mends a file wants to hear of the next mistake in it; elsewhere a number may be how long somebody waited.
-        mistake = reason if self.settings.target.kind == "file" else _DIGITS.sub("", reason)
+        mistake = reason if target.kind == "file" else _DIGITS.sub("", reason)
         if mistake != self._said or now - self._said_at >= SAY_EVERY_S:
             self._said_at, self._said = now, mistake
             kept = f"the {self.count} servers found before stay" if self.at else "no server is known"
-            _logger.warning("%s: %s: %s: %s", self._group, self.settings.target, reason, kept)
+            said = reason if target.kind == "file" else f"{target}: {reason}"  # a file's mistakes have their place
+            _logger.warning("%s: %s: %s", self._group, said, kept)
 
     async def use_template(self, template: ServerSettings) -> None:
         """Take over other sizes of pools."""
