@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from wsproxy.admin.control import Control, ControlError
 from wsproxy.backend.backend import Backend
 from wsproxy.config.diff import server_key
 from wsproxy.config.group_settings import ServerSettings
 from wsproxy.running import RunningGroup
-
-MOST_CHANGES: Final = 10_000
-"""Of one proxy: what crosses has to fit into a message, and nobody has said more by hand."""
 
 _logger = logging.getLogger("wsproxy.takeover")
 
@@ -28,7 +25,7 @@ Change = dict[str, Any]
 def changes_by_hand(groups: Iterable[RunningGroup]) -> list[Change]:
     """What the groups have that their file does not say, by group."""
     found = [_changes_of(running) for running in groups]
-    return [change for change in found if change is not None][:MOST_CHANGES]
+    return [change for change in found if change is not None]
 
 
 def _changes_of(running: RunningGroup) -> Change | None:
@@ -57,16 +54,22 @@ def _state(
     """How one server stands otherwise than it is listed."""
     said = listed.get(key)
     is_enabled, weight = (True, backend.settings.weight) if said is None else (said.enabled, said.weight)
-    is_there = backend.enabled or running.is_held(backend.name)  # what is held is so by whoever finds the servers
+    is_there = _is_there(running, backend)
     if is_there == is_enabled and backend.settings.weight == weight:
         return None
     return {
         "server": key,
         "enabled": is_there,
+        "written_enabled": is_enabled,
         "leaving": backend.leaving,
         "weight": backend.settings.weight,
         "written_weight": weight,
     }
+
+
+def _is_there(running: RunningGroup, backend: Backend) -> bool:
+    """Whether operators let it have work; what is held is so by whoever finds the servers."""
+    return backend.enabled or running.is_held(backend.name)
 
 
 def _by_key(servers: Iterable[ServerSettings]) -> dict[str, ServerSettings]:
@@ -93,14 +96,14 @@ async def _repeat(change: Change, running: RunningGroup, control: Control) -> No
             await _try(key, control.remove_backend(name, listed[key].name))
     if list(_by_key(running.settings.servers)) == change["written"]:
         for each in change["added"]:
-            await _try(each["url"], control.add_backend(name, each["url"], int(each["weight"])))
+            await _try(each["url"], control.add_backend(name, str(each["url"]), int(each["weight"])))
     there = {server_key(backend.settings): backend for backend in running.group.backends.values()}
     for state in change["servers"]:
         backend = there.get(state["server"])
         if backend is None:
             _logger.info("%s: server %s, which operators have changed, is no longer there", name, state["server"])
             continue
-        if backend.enabled != state["enabled"]:
+        if _is_there(running, backend) == state["written_enabled"] != state["enabled"]:
             stops = control.drain_backend if state["leaving"] else control.disable_backend
             await _try(backend.name, (control.enable_backend if state["enabled"] else stops)(name, backend.name))
         if backend.settings.weight == state["written_weight"] != state["weight"]:

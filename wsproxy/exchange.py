@@ -278,8 +278,8 @@ class Exchange:
         Safe to call twice: the first reason stands. One that was answered whole stays so, though the session may not
         have seen it yet: a client that closes at once has left nothing undone.
         """
-        is_answered_whole = self._done is not None and self._done.done() and self.failure is None
-        if self.abandoned is not None or is_answered_whole:
+        has_ended = self.ended_at > 0 or (self._done is not None and self._done.done())
+        if self.abandoned is not None or (has_ended and self.failure is None):
             return
         self.abandoned = why
         if (holder := self.holder) is not None:

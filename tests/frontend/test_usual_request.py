@@ -345,6 +345,28 @@ async def test_what_the_cache_has_is_answered_without_the_task_and_other_things_
 
 
 @in_loop
+async def test_what_was_answered_whole_before_the_client_left_stays_so() -> None:
+    made: list[Exchange] = []
+
+    def from_memory(exchange: Exchange) -> bool:
+        made.append(exchange)
+        exchange.client.write(b"kept")
+        return True
+
+    async def handle(exchange: Exchange, route: Route) -> None:
+        raise AssertionError
+
+    async with connected() as (client, _):
+        client.route.at_once, client.route.handler = from_memory, handle
+        client.feed(request(b"/kept", b"Connection: close\r\n"))
+        client.transport.end()  # before the task, which is to end the connection, has its turn
+        await asyncio.wait([client.task])
+        assert client.sent == b"kept"
+        assert made[0].failure is None
+        assert client.log.targets == [b"/kept"]
+
+
+@in_loop
 async def test_a_bound_client_is_served_without_the_task_and_gets_his_cookie() -> None:
     async with connected() as (client, server):
         client.route.bind_clients(Affinity(replace(ROUTE, sticky=RequestKey("cookie", "s")), b"secret"))

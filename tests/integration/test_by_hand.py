@@ -127,6 +127,20 @@ async def test_a_server_that_the_file_has_got_meanwhile_is_no_error() -> None:
     assert any("cannot be taken over" in line for line in log.of("WARNING"))
 
 
+@pytest.mark.parametrize("url", [None, 7, ["http://127.0.0.1:49"], "http://"])
+def test_a_server_that_is_named_in_another_way_is_left_out(url: object) -> None:
+    @in_loop
+    async def test() -> None:
+        async with operated() as (running, control):
+            await control.add_backend("http", "127.0.0.1:49", 1)
+            await control.set_weight("http", FIRST, 7)
+            changes = told(running)
+        changes[0]["added"][0]["url"] = url
+        assert await heard(changes) == UNTOUCHED | {FIRST: ("up", 7)}
+
+    test()
+
+
 @pytest.mark.parametrize("changes", [None, 7, {}, [7], [{}], [{"group": "http"}], [{"group": 7, "written": []}]])
 def test_what_another_version_tells_in_another_way_changes_nothing(changes: object) -> None:
     @in_loop
@@ -165,3 +179,23 @@ async def test_what_was_changed_of_servers_that_are_found_holds(tmp_path: Path) 
     found.write_text(json.dumps({"servers": [FIRST, {"addr": SECOND, "weight": 4}, THIRD, "127.0.0.1:59"]}))
     others = {FIRST: ("up", 1), "127.0.0.1:59": ("up", 1)}
     assert await heard(changes, routes) == {SECOND: ("up", 4), **kept, **others}
+
+
+@in_loop
+async def test_a_server_that_the_file_has_disabled_meanwhile_is_so_though_its_weight_was_changed() -> None:
+    async with operated() as (running, control):
+        await control.set_weight("http", FIRST, 7)
+        changes = told(running)
+    assert (await heard(changes, http_route(19, 29, 39, lines="server1_enabled = no")))[FIRST] == ("disabled", 7)
+
+
+@in_loop
+async def test_a_server_that_is_found_out_of_service_is_so_though_its_weight_was_changed(tmp_path: Path) -> None:
+    found = tmp_path / "servers.json"
+    found.write_text(json.dumps({"servers": [{"addr": FIRST, "enabled": False}, SECOND]}))
+    routes = f"[http]\ndiscover = file://{found}\nhealth_check_interval = 1h\n"
+    async with operated(routes) as (running, control):
+        await eventually(lambda: len(running.application.groups["http"].group.backends) == 2)
+        await control.set_weight("http", FIRST, 7)
+        changes = told(running)
+    assert (await heard(changes, routes))[FIRST] == ("disabled", 7)

@@ -221,7 +221,9 @@ class ClientSession:
             return
         is_ready = not (stream.buffer or stream.eof or stream.closed or stream.write_paused or self._service.stopping)
         if not is_ready or not exchange.keep_alive or exchange.failure is not None or sleep.done():
-            if exchange.failure is not None and exchange.was_begun:  # whatever a reload has made of its route meanwhile
+            if exchange.failure is None:
+                exchange.ended_at = perf_counter()  # or a client that leaves before the task's turn would undo it
+            elif exchange.was_begun:  # whatever a reload has made of its route meanwhile
                 self._rest = see_through
             self._wake()
             return
