@@ -260,7 +260,7 @@ class Exchange:
         return done
 
     def finish(self) -> None:
-        """The attempt has ended: wake the session."""
+        """The attempt has ended: tell the session."""
         done = self._done
         if done is not None and not done.done():
             done.set_result(None)

@@ -87,7 +87,7 @@ async def connected(
     async with running(*(names or ("a",)), max_workers=1, buffer_size=4) as it:
         connection = Connection(it, settings)
         server = it.upstreams["a"]
-        await until(lambda: connection.session.deadline)
+        await until(lambda: connection.session.is_idle)
         for _ in range(4):
             connection.feed(request(b"/before"))
             await until(lambda: server.pending)
@@ -400,7 +400,7 @@ async def test_with_nobody_to_serve_it_the_task_says_so() -> None:
     async with running("a") as it:
         client = Connection(it)
         await it.group.set_up(it.group.backends["a"], False)
-        await until(lambda: client.session.deadline)
+        await until(lambda: client.session.is_idle)
         client.feed(request(b"/1"))
         await settle()
         assert client.sent.startswith(b"HTTP/1.1 503 ")

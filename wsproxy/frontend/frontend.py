@@ -23,7 +23,7 @@ from wsproxy.net.tls import TlsIdentities
 from wsproxy.ws.control import GOING_AWAY, SERVICE_RESTART
 
 LINGER_SHARE: Final = 0.5
-"""The part of `shutdown_timeout` for which idle connections of a proxy that was replaced may send a last request."""
+"""The part of `shutdown_timeout` for which idle connections may send a last request where another accepts already."""
 
 
 class Frontend(ListeningFrontend):
