@@ -76,7 +76,7 @@ class RouteCache(Generic[R]):
         found = memory.look_up(key, asked)
         now = cache.clock()
         if found is None or len(found.body) > AT_ONCE_BYTES or not _may_use(found, asked, now):
-            self._looked_up = (exchange, key, asked)  # for `answer`, which comes next
+            self._looked_up = (exchange, key, asked)  # for `answer`, unless others come between
             return False
         self._send(exchange, found, asked, now, outcomes.HIT)
         return True
@@ -106,7 +106,7 @@ class RouteCache(Generic[R]):
             return
         before, key, asked = self._looked_up or (None, b"", None)
         self._looked_up = None
-        if before is not exchange or asked is None:  # else `at_once` has just done the same
+        if before is not exchange or asked is None:  # else `at_once` has done the same
             asked = self._cache.asked.read(exchange.sent.fields)  # as servers see it: so Vary means it
             key = self._key(exchange) if self._is_ours(exchange) else b""
         if not key or asked.is_for_origin:
