@@ -152,6 +152,11 @@ class Application:
         return "stopping" if self.listeners.have_started else "starting"
 
     @property
+    def heir(self) -> int | None:
+        """The process that is coming up in our place, if there is one."""
+        return None if self.handover is None else self.handover.heir
+
+    @property
     def services(self) -> TaskGroup:
         """What runs below the listeners, and ends after them."""
         if self._services is None:
@@ -283,8 +288,8 @@ class Application:
                 return make_plan(self.config, await read_aside(self._read))
             self.manager.reloading()
             try:
-                if self.handover is not None and self.handover.heir is not None:
-                    raise ReloadError(f"process {self.handover.heir} is taking over, with the file as it has found it")
+                if self.heir is not None:
+                    raise ReloadError(f"process {self.heir} is taking over, with the file as it has found it")
                 with self.figures.reloads.counting():
                     change = self.make_reload(await read_aside(self._read))
                     await self.carry_out(change)

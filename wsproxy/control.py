@@ -52,6 +52,11 @@ class Configured(Protocol):
         """The one that is in force."""
         ...
 
+    @property
+    def heir(self) -> int | None:
+        """The process that is coming up in our place, if there is one."""
+        ...
+
     async def reload(self, dry_run: bool = False) -> Plan:
         """Take over the file as it is now, or only say what that would change. Raises ConfigError, ReloadError."""
         ...
@@ -93,6 +98,7 @@ class ApplicationControl:
 
     async def add_backend(self, group: str | None, url: str, weight: int) -> BackendFigures:
         """Take a server in, with the pool of the group's first."""
+        self._see_whether_it_lasts()
         running = self._group_to_add_to(group)
         address = _address(url)
         if any(_is_same(address, backend.address) for backend in running.group.backends.values()):
@@ -140,6 +146,13 @@ class ApplicationControl:
         _logger.info("%s: %s %s by an operator", running.group.name, backend.name, what)
         return backend_figures(running, backend)
 
+    def _see_whether_it_lasts(self) -> None:
+        """Raises ConflictError while another process comes up, with the servers as they were when it asked."""
+        if (heir := self._configured.heir) is not None:
+            raise ConflictError(
+                f"process {heir} is taking over, with the servers as it has found them: ask that one then"
+            )
+
     def _group_to_add_to(self, name: str | None) -> RunningGroup:
         groups = self._groups
         if name is None:
@@ -153,7 +166,8 @@ class ApplicationControl:
         return groups[name]
 
     def _find(self, group: str | None, named: str) -> tuple[RunningGroup, Backend]:
-        """A backend by its name or its address, in one group or in whichever has it."""
+        """A backend that is to be changed, by its name or its address, in one group or in whichever has it."""
+        self._see_whether_it_lasts()
         if group is not None and group not in self._groups:
             raise UnknownError(f"there is no group {group!r}")
         groups = [self._groups[group]] if group is not None else self._groups.values()
@@ -216,6 +230,7 @@ class ApplicationControl:
         """Monitoring, and the scaling of all groups that scale."""
         scalers = [running.scaler for running in self._groups.values() if running.scaler is not None]
         if scaling is not None:
+            self._see_whether_it_lasts()
             if not scalers:
                 raise AbsentError("no group has 'max_servers' above its startup_servers: there is no scaling")
             for scaler in scalers:

@@ -52,6 +52,9 @@ async def test_operators_and_probes_are_answered_by_the_one_that_serves(tmp_path
             answer = (await one.post(url.replace("readyz", "reload"), json={})).json()
             (successor,) = set(successors(running))
             assert answer["problems"] == [f"process {successor} is taking over, with the file as it has found it"]
+            for what in ("disable", "drain"):
+                refused = await one.post(url.replace("readyz", f"backends/{what}"), json={"backend": "server1"})
+                assert (refused.status_code, f"process {successor} is taking over" in refused.text) == (409, True)
             gate.touch()
             await taken_over(running)
             async with httpx.AsyncClient(trust_env=False) as probe:

@@ -60,7 +60,7 @@ class HandedSockets(NamedSockets):
 class Predecessor:
     """The proxy that we take over from.
 
-    pid: of its process. sockets, secret: what it gave us. changes: what its operators have changed, as it said last.
+    pid: of its process. sockets, secret: what it gave us. changes: what its operators have changed.
     """
 
     def __init__(self, channel: Channel, pid: int) -> None:
@@ -134,7 +134,6 @@ class Predecessor:
             return {}
         if kind != "serve":
             raise RefusedError(f"version {wsproxy.__version__} does not know '{kind}'")
-        self.changes = body.get("changes")
         self._has_heard = self._serves
         return {"serves": self._serves}
 

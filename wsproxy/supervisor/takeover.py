@@ -21,7 +21,7 @@ import anyio
 
 import wsproxy
 from wsproxy.by_hand import changes_by_hand, repeat_changes
-from wsproxy.supervisor.channel import Body, Channel, ChannelError, RefusedError
+from wsproxy.supervisor.channel import Channel, ChannelError, RefusedError
 from wsproxy.supervisor.child import in_words
 from wsproxy.supervisor.meeting import is_trusted, peer_of, wait_at
 from wsproxy.supervisor.named_sockets import laid_out
@@ -98,7 +98,7 @@ class Handover:
             async with self._app.reloading:  # one that is under way may open others
                 self.heir = pid
             await self._give(channel, pid)
-            await self._until_it_serves(channel)
+            await _until_it_serves(channel)
         except (ChannelError, RefusedError) as error:
             _logger.error("process %d has not taken over (%s): going on", pid, error)
         else:
@@ -119,23 +119,9 @@ class Handover:
             "secret": self._app.sticky_secret.hex(),
             "version": wsproxy.__version__,
             "pid": os.getpid(),
-            **self._changes(),
+            "changes": changes_by_hand(self._app.groups.values()),
         }
         await channel.ask("take", body, listening)
-
-    async def _until_it_serves(self, channel: Channel) -> None:
-        """Ask until the successor says so. Raises ChannelError when it is gone, or takes too long."""
-        with anyio.move_on_after(READY_S):
-            while True:
-                answer = await channel.ask("serve", self._changes(), timeout_s=READY_S)
-                if answer.get("serves", True):
-                    return
-                await anyio.sleep(LOOK_S)
-        raise ChannelError(f"it does not serve after {READY_S:g} s")
-
-    def _changes(self) -> Body:
-        """What operators have changed, who go on doing so until the successor serves."""
-        return {"changes": changes_by_hand(self._app.groups.values())}
 
     def _leave_to(self, pid: int) -> None:
         """Another process accepts in our place from now on: drain, and end."""
@@ -175,3 +161,12 @@ def successor_command() -> list[str]:
     """What this process was started with, and that it is to take over."""
     own = [sys.executable, *sys.orig_argv[1:]]
     return own if "--takeover" in own else [*own, "--takeover"]
+
+
+async def _until_it_serves(channel: Channel) -> None:
+    """Ask until the successor says so. Raises ChannelError when it is gone, or takes too long."""
+    with anyio.move_on_after(READY_S):
+        while not (await channel.ask("serve", timeout_s=READY_S)).get("serves", True):  # noqa: ASYNC110 - it is asked
+            await anyio.sleep(LOOK_S)
+        return
+    raise ChannelError(f"it does not serve after {READY_S:g} s")
