@@ -183,6 +183,14 @@ class Trouble:
             if turn == len(self._kinds):
                 self.every_kind.set()
 
+    async def begin_last_life(self) -> None:
+        """End no life from now on, after all have begun anew together: who outlives a kill has twice the clients."""
+        self.ends_lives = False
+        if "upgrade" in self._kinds:
+            async with self.pause:
+                await self._upgrade()
+            self.done.append("upgrade")
+
     async def _reload(self) -> None:
         self._proxy.write(random.randint(1, 9))
         await self._proxy.ask("/reload", {})
@@ -244,7 +252,7 @@ async def _load(proxy: Proxy, options: argparse.Namespace) -> int:
     until_all = asyncio.create_task(trouble.every_kind.wait())  # on a busy machine each takes longer
     await asyncio.wait([troubling, until_all], timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
     until_all.cancel()
-    trouble.ends_lives = False
+    await trouble.begin_last_life()
     await asyncio.wait([troubling], timeout=options.seconds * (1 - LAST_LIFE))
     failed = troubling.exception() if troubling.done() else None
     looks.append(await _look(proxy, trouble, options))
