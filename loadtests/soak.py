@@ -5,8 +5,8 @@
 
 Everything is on loopback. What a killed process carried is lost with it, and excused; nothing else is. At the end the
 memory and the descriptors of the proxy are held against those after a sixth of the time, both while nothing is done to
-it and every WebSocket is there. The last third of the time is without upgrades and kills: a process that is replaced
-takes what it has leaked with it.
+it and every WebSocket is there. The last third of the time begins with an upgrade and is without upgrades and kills: a
+process that is replaced takes what it has leaked with it.
 """
 
 from __future__ import annotations
