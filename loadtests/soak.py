@@ -5,8 +5,8 @@
 
 Everything is on loopback. What a killed process carried is lost with it, and excused; nothing else is. At the end the
 memory and the descriptors of the proxy are held against those after a sixth of the time, both while nothing is done to
-it and every WebSocket is there. The last third of the time begins with an upgrade and is without upgrades and kills: a
-process that is replaced takes what it has leaked with it.
+it and every WebSocket is there. The last third of the time is without upgrades and kills: a process that is replaced
+takes what it has leaked with it.
 """
 
 from __future__ import annotations
@@ -183,14 +183,6 @@ class Trouble:
             if turn == len(self._kinds):
                 self.every_kind.set()
 
-    async def begin_last_life(self) -> None:
-        """End no life from now on, after all have begun anew together: who outlives a kill has twice the clients."""
-        self.ends_lives = False
-        if "upgrade" in self._kinds:
-            async with self.pause:
-                await self._upgrade()
-            self.done.append("upgrade")
-
     async def _reload(self) -> None:
         self._proxy.write(random.randint(1, 9))
         await self._proxy.ask("/reload", {})
@@ -252,7 +244,7 @@ async def _load(proxy: Proxy, options: argparse.Namespace) -> int:
     until_all = asyncio.create_task(trouble.every_kind.wait())  # on a busy machine each takes longer
     await asyncio.wait([troubling, until_all], timeout=START_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
     until_all.cancel()
-    await trouble.begin_last_life()
+    trouble.ends_lives = False
     await asyncio.wait([troubling], timeout=options.seconds * (1 - LAST_LIFE))
     failed = troubling.exception() if troubling.done() else None
     looks.append(await _look(proxy, trouble, options))

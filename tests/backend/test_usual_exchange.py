@@ -99,6 +99,16 @@ async def asked() -> AsyncIterator[tuple[Pool, Client]]:
         yield pool, client
 
 
+async def serves_another(pool: Pool) -> None:
+    """The next request is answered, whatever became of the one before."""
+    client = Client()
+    pool.offer(client)
+    await until(lambda: pool.upstream.pending)
+    pool.upstream.answer(HEAD + b"ok")
+    await until(lambda: pool.idle)
+    assert client.transport.sent == HEAD + b"ok"
+
+
 def test_it_is_sent_and_answered_without_a_turn_of_the_loop() -> None:
     async def main() -> None:
         async with asked() as (pool, client):
@@ -310,12 +320,7 @@ def test_a_client_that_leaves_takes_the_connection_with_it_and_not_the_worker() 
             await until(lambda: pool.idle)
             assert client.exchange.failure is CLIENT_LEFT
             assert not pool.upstream.open
-            again = Client()
-            pool.offer(again)
-            await until(lambda: pool.upstream.pending)
-            pool.upstream.answer(HEAD + b"ok")
-            await until(lambda: pool.idle)
-            assert again.transport.sent == HEAD + b"ok"
+            await serves_another(pool)
 
     run(main)
 
@@ -364,12 +369,7 @@ def test_a_bug_costs_one_exchange(caplog: pytest.LogCaptureFixture) -> None:
             assert client.exchange.failure is INTERNAL
             pool.authority = kept
             await until(lambda: pool.idle)
-            again = Client()
-            pool.offer(again)
-            await until(lambda: pool.upstream.pending)
-            pool.upstream.answer(HEAD + b"ok")
-            await until(lambda: pool.idle)
-            assert again.transport.sent == HEAD + b"ok"
+            await serves_another(pool)
 
     with caplog.at_level(logging.ERROR):
         run(main)
@@ -387,12 +387,7 @@ def test_a_bug_in_an_edit_costs_one_exchange_and_its_connection(caplog: pytest.L
             assert client.exchange.failure is INTERNAL
             assert not client.transport.sent
             assert not pool.upstream.open, "its body has not been read"
-            again = Client()
-            pool.offer(again)
-            await until(lambda: pool.upstream.pending)
-            pool.upstream.answer(HEAD + b"ok")
-            await until(lambda: pool.idle)
-            assert again.transport.sent == HEAD + b"ok"
+            await serves_another(pool)
 
     with caplog.at_level(logging.ERROR):
         run(main)
