@@ -7,9 +7,21 @@ import signal
 from typing import cast
 
 import anyio
+import pytest
 
 from tests.descriptors import needs_descriptors
-from tests.integration.harness import Proxy, RawServer, eventually, fetch, http_route, in_loop, ok, proxy
+from tests.integration.harness import (
+    Proxy,
+    RawServer,
+    Wire,
+    connect,
+    eventually,
+    fetch,
+    http_route,
+    in_loop,
+    ok,
+    proxy,
+)
 from tests.integration.websocket_pair import frames_until_end, relayed, relays_of
 from tests.integration.websocket_wire import (
     CONTINUATION,
@@ -176,6 +188,51 @@ async def test_a_close_waits_for_the_end_of_a_message_but_not_for_ever() -> None
         await pair.client.send(frame(CONTINUATION, b"ends", masked=True, fin=False))
         assert await receive_frame(pair.upstream) == (CONTINUATION, b"ends")
         assert await frames_until_end(pair.upstream) == [closing(1001)], "at a frame boundary, when its time is over"
+
+
+@pytest.mark.parametrize(("successor", "code"), [(None, 1001), (1, 1012)])
+@in_loop
+async def test_whose_turn_does_not_come_is_told_the_same_at_the_deadline(successor: int | None, code: int) -> None:
+    async with RawServer(echo) as server:
+        route = http_route(server.port, lines="drain_rate = 1/m", section="websocket")
+        async with proxy(route, "shutdown_timeout = 200ms") as running:
+            clients = [await open_websocket(running.port) for _ in range(3)]
+            await eventually(lambda: running.relays == 3)
+            running.application.successor = successor
+            signal.raise_signal(signal.SIGTERM)
+            for client in clients:
+                async with client:
+                    assert await frames_until_end(client) == [closing(code)]
+
+
+@pytest.mark.parametrize(("successor", "code"), [(None, 1001), (1, 1012)])
+@in_loop
+async def test_a_handshake_under_way_is_let_in_and_told_to_go(successor: int | None, code: int) -> None:
+    asked, released = asyncio.Event(), asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        request = await wire.request()
+        asked.set()
+        await released.wait()
+        await wire.send(acceptance(request.head))
+        assert await receive_frame(wire) == closing(1001)
+        await wire.send(close(1001))
+
+    async with (
+        RawServer(script) as server,
+        proxy(http_route(server.port, section="websocket")) as running,
+        await connect(running.port) as client,
+    ):
+        await client.send(handshake())
+        await asked.wait()
+        running.application.successor = successor
+        signal.raise_signal(signal.SIGTERM)
+        await eventually(lambda: running.application.listeners.are_draining)
+        released.set()
+        assert (await client.response()).status == 101
+        assert await receive_frame(client) == closing(code)
+        await client.send(close(code, masked=True))
+        assert await client.rest() == b""
 
 
 @in_loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -330,6 +331,23 @@ async def test_a_backend_that_drains_may_answer_what_it_was_sent_before() -> Non
         drained.set()
         assert await receive_frame(client) == (TEXT, b"one")
         await talk(client, b"two")
+
+
+@in_loop
+async def test_a_proxy_that_is_replaced_tells_its_clients_at_once() -> None:
+    """Another backend is no way to stay here: there is nobody to take over for long."""
+    async with (
+        RawServer(echo) as server,
+        proxy(route(server), "shutdown_timeout = 20s") as running,
+        await open_websocket(running.port) as client,
+    ):
+        await talk(client, b"one")
+        running.application.successor = 1
+        signal.raise_signal(signal.SIGTERM)
+        with anyio.fail_after(10):
+            assert await receive_frame(client) == closing(1012)
+        await client.send(close(1012, masked=True))
+        assert await client.rest() == b""
 
 
 @in_loop

@@ -10,14 +10,14 @@ import socket
 import stat
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
 import pytest
 
 from tests.integration.harness import RawServer, Wire, connect, eventually, fetch, get, http_route, in_loop, ok
-from tests.integration.websocket_wire import acceptance, close, closing, handshake, receive_frame
+from tests.integration.websocket_wire import acceptance, close, closing, handshake, open_websocket, receive_frame
 from tests.system.harness import Spawned, spawned
 from wsproxy.net.listen import open_sockets
 from wsproxy.supervisor.meeting import usual_path
@@ -98,6 +98,21 @@ def _is_zombie(pid: int) -> bool:
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     return True
+
+
+@pytest.mark.parametrize("lines", ["", "processes = 2"])
+@in_loop
+async def test_a_websocket_whose_turn_never_came_is_told_to_come_again_too(lines: str, tmp_path: Path) -> None:
+    async with RawServer(Talk()) as server:
+        route = http_route(server.port, section="websocket", lines="drain_rate = 1/m")
+        async with AsyncExitStack() as stack:
+            frontend = f"shutdown_timeout = 500ms\n{lines}"
+            running = await stack.enter_async_context(replaceable(tmp_path, route, frontend))
+            clients = [await stack.enter_async_context(await open_websocket(running.port)) for _ in range(4)]
+            running.signal(signal.SIGUSR2)
+            assert [await receive_frame(client) for client in clients] == [closing(1012)] * 4
+            assert [await client.rest() for client in clients] == [b""] * 4
+            await taken_over(running)
 
 
 @in_loop

@@ -91,13 +91,14 @@ class Frontend(ListeningFrontend):
     def stop(self) -> None:
         """Accept nothing new, end what is idle, let what is in flight end, drain the WebSockets with 1001."""
         self.service.stopping = True
+        self.service.parting_code = GOING_AWAY
         self._end_lingering()
-        self._drain(GOING_AWAY)
+        self._drain()
 
     def hand_over(self) -> None:
-        """Another process accepts in our place: have clients go there, WebSockets too."""
+        """Another process accepts in our place: have clients go there, WebSockets too, with 1012."""
         self.retire()
-        self._drain(SERVICE_RESTART)
+        self._drain()
 
     def retire(self) -> None:
         """Another frontend takes the place of this one: end HTTP connections in order, and keep WebSockets.
@@ -106,6 +107,7 @@ class Frontend(ListeningFrontend):
         on its way, and one within its TLS handshake has one to come. What is idle for long is closed in the end.
         """
         self.service.stopping = self.service.lingers = True
+        self.service.parting_code = SERVICE_RESTART
         self._close_listener(lets_in=True)
         asyncio.get_running_loop().call_later(self.settings.shutdown_timeout_s * LINGER_SHARE, self._end_lingering)
 
@@ -114,9 +116,9 @@ class Frontend(ListeningFrontend):
         self._close_listener()
         self.service.stop_sessions()
 
-    def _drain(self, client_code: int) -> None:
+    def _drain(self) -> None:
         for relays in self._relayed:
-            relays.drain(self._mine(relays), client_code)
+            relays.drain(self._mine(relays), self.service.parting_code)
 
     def abort(self) -> None:
         """End everything that is left."""

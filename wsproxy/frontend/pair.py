@@ -54,6 +54,11 @@ class Home(Protocol):
         """Whether no new work is taken there."""
         ...
 
+    @property
+    def parting_code(self) -> int:
+        """What its clients are told where it goes: 1001, or 1012 where another serves in its place."""
+        ...
+
 
 class WebSocketPair:
     """A client and its upstream.
@@ -122,8 +127,8 @@ class WebSocketPair:
         self.begin_close(client_code)
 
     def abort(self) -> None:
-        """End both sides: with 1001 where a Close may still stand, else with the end of TCP alone."""
-        self._send(*self.state.begin_close(GOING_AWAY, GOING_AWAY))
+        """End both sides: with the home's Close where one may still stand, else with the end of TCP alone."""
+        self._send(*self.state.begin_close(self.home.parting_code, GOING_AWAY))
         self._cut_off()
 
     def expire(self) -> None:

@@ -208,8 +208,8 @@ class ReconnectingRelay(Relay):
     # The change.
 
     def drain(self, client_code: int) -> None:
-        """A backend that goes is left without the client's noticing; a proxy that stops closes."""
-        if client_code == SERVICE_RESTART and not self.is_closing:
+        """A backend that goes is left without the client's noticing; a proxy that stops, or is replaced, closes."""
+        if client_code == SERVICE_RESTART and not self.is_closing and not self.home.stopping:
             self._leaving = True
             self._leave_upstream()
         else:

@@ -19,7 +19,7 @@ from wsproxy.frontend.drain import Drain
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.terms import RelayTerms
 from wsproxy.net.deadlines import NEVER, TICK_S, Deadlines
-from wsproxy.ws.control import GOING_AWAY, SERVICE_RESTART
+from wsproxy.ws.control import SERVICE_RESTART
 from wsproxy.ws.drain import Random, default_rate
 from wsproxy.ws.rebalance import surplus
 
@@ -125,7 +125,7 @@ class Relays:
         relay.number = self._entered
         self._lease(relay)
         if relay.home.stopping:
-            relay.begin_close(GOING_AWAY)
+            relay.begin_close(relay.home.parting_code)
 
     def leave(self, relay: Relay) -> None:
         """A relay is over."""

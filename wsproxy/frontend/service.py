@@ -24,6 +24,7 @@ from wsproxy.http.redirects import https_required
 from wsproxy.http.replies import strict_transport_security
 from wsproxy.http.target import normal_path
 from wsproxy.net.deadlines import Deadlines, Expirable
+from wsproxy.ws.control import GOING_AWAY
 from wsproxy.ws.handshake import check_request
 
 _logger = logging.getLogger("wsproxy.frontend")
@@ -51,7 +52,8 @@ class HttpService:
 
     http_routes, websocket_routes: the routes of each kind. access: who writes its lines. scheme: what its clients use.
     https_port: where its requests are redirected to, None where they are served; set before the first one comes.
-    stopping: no new work is taken. lingers: but for one last request of each connection.
+    stopping: no new work is taken. lingers: but for one last request of each connection. parting_code: what WebSockets
+    are told that must go because of that.
     answers: what it answers by itself. via: its name in Via, or b"". edits: what is done to the head of every answer.
     refused: requests that no route got, by status. sessions: those that are served, until they have become relays.
     known_lines: what its clients' heads have said before.
@@ -67,6 +69,7 @@ class HttpService:
         self.https_port: int | None = None
         self.stopping = False
         self.lingers = False
+        self.parting_code = GOING_AWAY
         self.refused: Counter[int] = Counter()
         self.known_lines = known_request_lines()
         self.sessions: set[Session] = set()
