@@ -122,11 +122,11 @@ class World:
         assert EDITED not in response.fields, "edited twice"
         return with_line(response, EDITED)
 
-    def _at_once(self, exchange: Exchange) -> bool:
+    def _at_once(self, exchange: Exchange) -> Handler | None:
         if self.rng.random() < 0.3:
-            return False
+            return self._handler()
         self._answer(exchange)
-        return True
+        return None
 
     @staticmethod
     def _answer(exchange: Exchange) -> None:

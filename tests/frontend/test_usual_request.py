@@ -17,7 +17,7 @@ from wsproxy.config.model import FrontendSettings, RequestKey
 from wsproxy.exchange import Exchange
 from wsproxy.frontend.incoming import Incoming
 from wsproxy.frontend.relay import Relay
-from wsproxy.frontend.route import Route
+from wsproxy.frontend.route import Handler, Route
 from wsproxy.frontend.service import HttpService
 from wsproxy.frontend.session import LINGER_S, ClientSession
 from wsproxy.http.messages import RequestHead
@@ -320,13 +320,16 @@ async def test_a_bug_before_it_is_begun_does_so_too() -> None:
 async def test_what_the_cache_has_is_answered_without_the_task_and_other_things_by_it() -> None:
     handled: list[bytes] = []
 
-    def from_memory(exchange: Exchange) -> bool:
+    def from_memory(exchange: Exchange) -> Handler | None:
         if exchange.head.target != b"/kept":
-            return False
+            return go_on
         exchange.client.write(b"kept")
-        return True
+        return None
 
     async def handle(exchange: Exchange, route: Route) -> None:
+        raise AssertionError
+
+    async def go_on(exchange: Exchange, route: Route) -> None:
         handled.append(exchange.head.target)
         exchange.client.write(b"handled")
 
@@ -348,10 +351,9 @@ async def test_what_the_cache_has_is_answered_without_the_task_and_other_things_
 async def test_what_was_answered_whole_before_the_client_left_stays_so() -> None:
     made: list[Exchange] = []
 
-    def from_memory(exchange: Exchange) -> bool:
+    def from_memory(exchange: Exchange) -> None:
         made.append(exchange)
         exchange.client.write(b"kept")
-        return True
 
     async def handle(exchange: Exchange, route: Route) -> None:
         raise AssertionError

@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 from anyio import BrokenResourceError
@@ -59,27 +60,28 @@ class RouteCache(Generic[R]):
         self._rules = rules
         self._cache = cache
         self._forward = forward
-        self._looked_up: tuple[Exchange, bytes, Asked] | None = None
         cache.route_names.add(rules.route)
 
     # Without a wait.
 
-    def at_once(self, exchange: Exchange) -> bool:
-        """Answer from memory what can be, `exchange.failure` then says if the client has gone; False: see `answer`."""
+    def at_once(self, exchange: Exchange) -> Callable[[Exchange, R], Awaitable[None]] | None:
+        """Answer from memory what can be, `exchange.failure` then says if the client has gone; else: who goes on.
+
+        What it looked up goes along, so that it lasts as long as the exchange does, and nobody looks it up again.
+        """
         cache = self._cache
         memory = cache.memory
         client = exchange.client
         if memory is None or client.write_paused or not self._is_ours(exchange):
-            return False
+            return self.answer
         asked = cache.asked.read(exchange.sent.fields)
         key = self._key(exchange)
         found = memory.look_up(key, asked)
         now = cache.clock()
         if found is None or len(found.body) > AT_ONCE_BYTES or not _may_use(found, asked, now):
-            self._looked_up = (exchange, key, asked)  # for `answer`, unless others come between
-            return False
+            return partial(self._look_further, key, asked)
         self._send(exchange, found, asked, now, outcomes.HIT)
-        return True
+        return None
 
     def _is_ours(self, exchange: Exchange) -> bool:
         """Whether it may be answered from what is kept, as far as its request line tells."""
@@ -100,15 +102,15 @@ class RouteCache(Generic[R]):
 
     async def answer(self, exchange: Exchange, route: R) -> None:
         """Answer from what is kept, or have it fetched."""
-        head = exchange.head
-        if head.method not in SAFE:
+        if exchange.head.method not in SAFE:
             await self._change(exchange, route)
             return
-        before, key, asked = self._looked_up or (None, b"", None)
-        self._looked_up = None
-        if before is not exchange or asked is None:  # else `at_once` has done the same
-            asked = self._cache.asked.read(exchange.sent.fields)  # as servers see it: so Vary means it
-            key = self._key(exchange) if self._is_ours(exchange) else b""
+        asked = self._cache.asked.read(exchange.sent.fields)  # as servers see it: so Vary means it
+        key = self._key(exchange) if self._is_ours(exchange) else b""
+        await self._look_further(key, asked, exchange, route)
+
+    async def _look_further(self, key: bytes, asked: Asked, exchange: Exchange, route: R) -> None:
+        """Answer a request for `key`, b"" for one that nothing is kept for; by a fetch if need be."""
         if not key or asked.is_for_origin:
             self._note(exchange, outcomes.BYPASS)
             await self._forward(exchange, route)

@@ -23,8 +23,8 @@ class Route:
     affinity: what is asked of a request before a backend is chosen, if anything is; recall: who may know what a request
     is bound to where the affinity does not. prepare: what is done to a request before anybody has it. edits: what is
     done to the head of every answer. gate: what requests must pass, if anything. handler: who answers instead of
-    `forward`, and at_once: who is asked before it, where that may be able to without a wait. relays: of a WebSocket
-    route, those that are open. totals: its counters.
+    `forward`, and at_once: who is asked before it, where that may be able to without a wait, and says who is next.
+    relays: of a WebSocket route, those that are open. totals: its counters.
     """
 
     __slots__ = (
@@ -52,7 +52,7 @@ class Route:
         self.gate: Gate | None = None
         self.handler: Handler | None = None
         self.prepare: Preparation | None = None
-        self.at_once: Callable[[Exchange], bool] | None = None
+        self.at_once: AtOnce | None = None
         self.edits: tuple[HeadEdit, ...] = ()
         self.affinity: Affinity | None = None
         self.recall: Recall | None = None
@@ -96,6 +96,9 @@ Recall = Callable[[Preference, float], Awaitable[None]]
 
 Handler = Callable[[Exchange, Route], Awaitable[None]]
 """Answers an exchange, or has `forward` do it. On return it has been answered, or `exchange.failure` says why not."""
+
+AtOnce = Callable[[Exchange], Handler | None]
+"""As a handler, without a wait; where that is not enough, returns the handler that goes on from there."""
 
 
 def _bind(response: ResponseHead, exchange: Exchange) -> ResponseHead:

@@ -145,8 +145,7 @@ class ClientSession:
             exchange = self._make_exchange(head, route)
         else:
             exchange = await self._ask_gate(head, route, route.gate)
-        if route.at_once is None or not route.at_once(exchange):
-            self._rest = route.handler or forward
+        self._rest = route.handler or forward if route.at_once is None else route.at_once(exchange)
         return exchange
 
     async def _serve(self, exchange: Exchange) -> Relay | None:
@@ -207,11 +206,11 @@ class ClientSession:
             if begin(exchange, route) is not None:
                 return True
             self._rest = see_through
-        elif route.at_once is not None and route.at_once(exchange):
+        elif (rest := route.handler if route.at_once is None else route.at_once(exchange)) is not None:
+            self._rest = rest
+        else:
             self._ended()
             return True
-        else:
-            self._rest = route.handler
         return False
 
     def _ended(self) -> None:
