@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -159,6 +160,41 @@ def test_a_full_backlog_that_stays_full_is_timed_out(uvloop: bool, tmp_path: Pat
         path = str(tmp_path / "s.sock")
         listening, fillers = full_unix_socket(path)
         with pytest.raises(DialError) as caught:
+            await Dialer(Address(unix_path=path)).dial(0.05)
+        assert caught.value.timed_out
+        for each in (listening, *fillers):
+            each.close()
+
+    run(main, uvloop)
+
+
+# A process that is held up (by the collector, by SIGSTOP, by its machine) sees its deadline before what the kernel did.
+
+
+@Both
+def test_a_connection_opened_while_the_process_was_held_up_is_one(uvloop: bool) -> None:
+    async def main() -> None:
+        with listen() as listening:
+            dialled = asyncio.ensure_future(Dialer(Address(*listening.getsockname())).dial(0.05))
+            await asyncio.sleep(0)  # now it waits for the kernel
+            time.sleep(0.06)  # noqa: ASYNC251 - holds the loop up
+            (await dialled).abort()
+            await settle()
+
+    run(main, uvloop)
+
+
+@Both
+def test_a_silent_server_is_not_waited_for_as_long_as_the_process_was_held_up(
+    tmp_path: Path, uvloop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 3600.0])
+    monkeypatch.setattr(dial_module, "monotonic", lambda: next(clock))
+
+    async def main() -> None:
+        path = str(tmp_path / "s.sock")
+        listening, fillers = full_unix_socket(path)
+        with pytest.raises(DialError, match=r"no connection within 0\.05 s$") as caught:
             await Dialer(Address(unix_path=path)).dial(0.05)
         assert caught.value.timed_out
         for each in (listening, *fillers):

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -159,6 +160,27 @@ def test_who_leaves_before_speaking_is_an_error(uvloop: bool) -> None:
             with accepted, pytest.raises(ConnectionAbortedError):
                 await peek(accepted)
             await asyncio.to_thread(client.join)
+
+    run(main, uvloop)
+
+
+@Both
+def test_a_handshake_in_which_the_process_is_held_up_goes_on(authority: Authority, uvloop: bool) -> None:
+    identities = TlsIdentities([settings(authority, "127.0.0.1")])
+    limit_s = 0.5
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+            address = Address("127.0.0.1", port, tls=True, tls_ca=str(authority.certificate))
+            dialled = asyncio.ensure_future(Dialer(address).dial(limit_s))
+            accepted = await accepted_from(listening)
+            assert await peek(accepted) == b"\x16", "its first message has been sent"
+            time.sleep(2 * limit_s)  # noqa: ASYNC251 - holds the loop up
+            stream = Stream(asyncio.get_running_loop())
+            await connect_tls(accepted, stream, identities.context, 5.0)
+            (await dialled).abort()
+            stream.abort()
 
     run(main, uvloop)
 

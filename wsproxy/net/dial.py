@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
+from time import monotonic  # that of uvloop stands still while the loop is held up
 from typing import Any, Final
 
 from wsproxy.config.group_settings import Address
@@ -24,6 +25,12 @@ RESOLVED_FOR_S: Final = 5.0
 BACKLOG_RETRY_S: Final = 0.01
 """Pause before a unix socket with a full backlog is tried again; the kernel answers EAGAIN instead of queueing."""
 
+LOOK_S: Final = 0.01
+"""The least that a dial has beyond its time, so that the loop has come round to what the kernel knows."""
+
+HANDSHAKE_TIMEOUT_S: Final = 3600.0
+"""The time of a dial holds for its handshake too: the event loop's own limit, which is never long enough for a process
+that was held up, must not come first."""
 
 NO_WAY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH})
 """This machine has no way to such an address: many have no IPv6, for which nearly every name has an address too. What
@@ -54,11 +61,16 @@ class Dialer:
 
     async def dial(self, timeout_s: float) -> Stream:
         """Open one connection within `timeout_s`, trying each resolved address in turn. Raises DialError."""
+        due = monotonic() + timeout_s
         try:
-            async with asyncio.timeout(timeout_s):
-                if self._address.unix_path:
-                    return await self._dial_unix()
-                return await self._dial_tcp(self._tls_options(timeout_s))
+            async with asyncio.timeout(None) as limit:
+                alarm = asyncio.get_running_loop().call_later(timeout_s, _look_again, limit, due, timeout_s)
+                try:
+                    if self._address.unix_path:
+                        return await self._dial_unix()
+                    return await self._dial_tcp(self._tls_options())
+                finally:
+                    alarm.cancel()
         except TimeoutError:
             raise DialError(f"{self._address}: no connection within {timeout_s:g} s", timed_out=True) from None
 
@@ -89,7 +101,7 @@ class Dialer:
             except BlockingIOError:
                 await asyncio.sleep(BACKLOG_RETRY_S)
 
-    def _tls_options(self, timeout_s: float) -> dict[str, Any]:
+    def _tls_options(self) -> dict[str, Any]:
         """Arguments of `create_connection`: none without TLS."""
         address = self._address
         if not address.tls:
@@ -101,7 +113,7 @@ class Dialer:
         return {
             "ssl": context,
             "server_hostname": server_name(address.host),
-            "ssl_handshake_timeout": timeout_s,
+            "ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S,
             "ssl_shutdown_timeout": FLUSH_TIMEOUT_S,
         }
 
@@ -137,6 +149,15 @@ class Dialer:
             self._resolved = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
             self._resolved_until = loop.time() + RESOLVED_FOR_S
         return self._resolved
+
+
+def _look_again(limit: asyncio.Timeout, due: float, timeout_s: float) -> None:
+    """The time is over, but a process that was held up sees that first: give it as long to see what has come meanwhile.
+
+    No longer than `timeout_s`, as nobody may have come at all.
+    """
+    late_s = monotonic() - due
+    limit.reschedule(asyncio.get_running_loop().time() + max(LOOK_S, min(late_s, timeout_s)))
 
 
 def _factory(loop: asyncio.AbstractEventLoop) -> Callable[[], Stream]:
