@@ -15,6 +15,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 NANOSECOND_S = 1e-9
+FORK_SERVER = "wsproxy-fork"  # the name of the process of wsproxy that carries nothing
 
 
 def parse_schedstat(text: str) -> float:
@@ -36,8 +37,8 @@ def parse_pss(text: str) -> int:
 
 
 def parse_anonymous(text: str) -> int:
-    """Memory that is of no file in bytes, from `/proc/PID/smaps_rollup`. Raises ValueError if the text does not say."""
-    return _kilobytes("Anonymous", text)
+    """The part of it that is of no file, in bytes, from the same. Raises ValueError if the text does not say."""
+    return _kilobytes("Pss_Anon", text)
 
 
 def _kilobytes(name: str, text: str) -> int:
@@ -80,6 +81,13 @@ def process_tree(root: int) -> list[int]:
     return descendants(root, parents)
 
 
+def process_name(pid: int) -> str:
+    """What `ps -o comm` calls a process; "" once it has ended."""
+    with contextlib.suppress(OSError):
+        return (PROC / str(pid) / "comm").read_text().strip()
+    return ""
+
+
 def session_members(leader: int) -> list[int]:
     """The ids of the processes in the session that `leader` started, whoever their parent is by now."""
     members = []
@@ -104,8 +112,8 @@ def pss_bytes(pids: Sequence[int]) -> int:
     return sum(parse_pss((PROC / str(pid) / "smaps_rollup").read_text()) for pid in pids)
 
 
-def private_bytes(pids: Sequence[int]) -> int:
-    """Memory of these processes together that is of no file: what they have made themselves."""
+def anonymous_bytes(pids: Sequence[int]) -> int:
+    """Memory of these processes together that is of no file, what they share counted once: what they have made."""
     return sum(parse_anonymous((PROC / str(pid) / "smaps_rollup").read_text()) for pid in pids)
 
 

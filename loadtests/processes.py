@@ -27,7 +27,14 @@ from statistics import median
 from time import perf_counter, sleep
 from typing import Any
 
-from loadtests.measure import cpu_seconds, describe_commit, describe_machine, process_tree
+from loadtests.measure import (
+    FORK_SERVER,
+    cpu_seconds,
+    describe_commit,
+    describe_machine,
+    process_name,
+    process_tree,
+)
 from loadtests.peers import ORIGIN, PEERS, ROOT, Running, running
 from loadtests.slices import SliceError, sliced
 
@@ -85,8 +92,9 @@ def serving(root: int, count: int) -> tuple[list[int], list[int]]:
         below = process_tree(root)[1:]
         if count == 1 and not below:
             return [root], []
-        if len(below) >= count:
-            return below[:count], [root, *below[count:]]
+        carrying = [pid for pid in below if process_name(pid) != FORK_SERVER]
+        if len(carrying) >= count:
+            return carrying[:count], [root, *(pid for pid in below if pid not in carrying[:count])]
         sleep(POLL_S)
     raise RuntimeError(f"{root} has {len(process_tree(root)) - 1} processes below it, and not {count}")
 

@@ -29,7 +29,7 @@ from typing import IO
 
 import uvloop
 
-from loadtests.measure import private_bytes, process_tree
+from loadtests.measure import FORK_SERVER, anonymous_bytes, process_name, process_tree
 from loadtests.peers import free_ports
 from loadtests.soak_clients import HttpClient, Tally, WebSocketClient
 
@@ -129,12 +129,16 @@ class Proxy:
         return sum(backend["websockets"] for backend in status["backends"])
 
     def children(self) -> list[int]:
-        """Its data plane processes."""
+        """Its other processes; one that will succeed it is none of them."""
         return [pid for pid in process_tree(self.pid)[1:] if b"wsproxy.supervisor" in _command(pid)]
 
+    def data_planes(self) -> list[int]:
+        """Those of them that carry traffic."""
+        return [pid for pid in self.children() if process_name(pid) != FORK_SERVER]
+
     def memory_bytes(self) -> int:
-        """What all its processes have for themselves: pages of files are shared with others of this machine."""
-        return private_bytes([self.pid, *self.children()])
+        """What all its processes have of memory: pages of files are shared with others of this machine."""
+        return anonymous_bytes([self.pid, *self.children()])
 
     def descriptors(self) -> int:
         """The same of open descriptors."""
@@ -210,7 +214,7 @@ class Trouble:
 
     async def _kill(self) -> None:
         self._tally.excuse_until = perf_counter() + EXCUSED_S
-        os.kill(random.choice(self._proxy.children()), signal.SIGKILL)
+        os.kill(random.choice(self._proxy.data_planes()), signal.SIGKILL)
 
 
 async def soak(options: argparse.Namespace) -> int:

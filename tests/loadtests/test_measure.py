@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from loadtests.measure import (
+    FORK_SERVER,
+    anonymous_bytes,
     cpu_seconds,
     descendants,
     parse_anonymous,
@@ -16,10 +20,11 @@ from loadtests.measure import (
     parse_pss,
     parse_schedstat,
     percentile,
-    private_bytes,
+    process_name,
     process_tree,
     pss_bytes,
 )
+from wsproxy.supervisor.fork_server import FORK_NAME
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 
@@ -43,8 +48,8 @@ def test_a_text_without_pss_is_an_error() -> None:
 
 
 def test_what_is_of_no_file_is_told_apart() -> None:
-    text = "Rss:   2000 kB\nPss:    1024 kB\nPss_Anon:  900 kB\nAnonymous:   512 kB\n"
-    assert parse_anonymous(text) == 512 * 1024
+    text = "Rss:   2000 kB\nPss:    1024 kB\nPss_Anon:  900 kB\nAnonymous:   1512 kB\n"
+    assert parse_anonymous(text) == 900 * 1024
 
 
 def test_cpu_model_or_unknown() -> None:
@@ -66,6 +71,18 @@ def test_descendants_are_all_generations_and_nobody_else() -> None:
 
 
 @linux_only
+def test_a_process_has_a_name_while_it_is_there() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        assert process_name(child.pid) in ("sleep", Path(sys.executable).name[:15])  # before or after its exec
+    finally:
+        child.kill()
+        child.wait()
+    assert process_name(child.pid) == ""
+    assert FORK_NAME == FORK_SERVER
+
+
+@linux_only
 def test_this_process_uses_cpu_and_memory() -> None:
     pid = os.getpid()
     assert process_tree(pid)[0] == pid
@@ -73,6 +90,6 @@ def test_this_process_uses_cpu_and_memory() -> None:
     assert sum(range(1_000_000)) > 0
     assert cpu_seconds([pid]) > before > 0
     assert pss_bytes([pid]) > 1024 * 1024
-    before_it = private_bytes([pid])
+    before_it = anonymous_bytes([pid])
     kept = bytes(range(256)) * (256 * 1024)  # so large that it is memory that nobody has had before
-    assert 60 < (private_bytes([pid]) - before_it) / len(kept) * 64 < 85
+    assert 60 < (anonymous_bytes([pid]) - before_it) / len(kept) * 64 < 85

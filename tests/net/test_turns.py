@@ -8,7 +8,7 @@ import os
 from tests.integration.harness import connect, eventually, in_loop
 from wsproxy.net.listen import Listener, open_sockets
 from wsproxy.net.stream import Stream
-from wsproxy.net.turns import ABSENT, SLACK, AcceptTurn, AcceptTurns
+from wsproxy.net.turns import ABSENT, FAR_FEWER, LONG_YIELD_S, SLACK, YIELD_S, AcceptTurn, AcceptTurns
 
 
 def turns(*numbers: int) -> list[AcceptTurn]:
@@ -56,6 +56,21 @@ def test_more_never_end_than_have_come() -> None:
     turn.leave()
     assert turn.is_mine()
     assert list(turn._numbers) == [0]
+
+
+def test_one_with_far_fewer_is_given_longer_while_it_takes_some() -> None:
+    many, few = turns(FAR_FEWER + 2, 0)
+    assert many.yield_s() == LONG_YIELD_S
+    few.enter()
+    many.has_yielded()
+    assert many.yield_s() == LONG_YIELD_S
+    many.has_yielded()  # it has taken none: it hangs, or has enough to do
+    assert many.yield_s() == YIELD_S
+    few.enter()
+    assert many.yield_s() == YIELD_S  # now it is no longer far fewer
+    few.leave()
+    few.leave()
+    assert many.yield_s() == LONG_YIELD_S  # it has moved since
 
 
 def test_another_process_sees_the_same_numbers() -> None:

@@ -86,7 +86,7 @@ async def test_what_is_remembered_of_servers_that_have_gone_is_bounded(monkeypat
 
 @in_loop
 async def test_a_crash_loop_is_said_aloud_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RestartState", lambda: _AtOnce())
+    monkeypatch.setattr(module, "RestartState", lambda **_: _AtOnce())
     async with RawServer(ok()) as server, kept(ini(server.port)) as keeper:
         with logged() as log:
             for death in range(1, CRASH_LOOP + 1):

@@ -18,12 +18,12 @@ SHORT_LIVES: Final = 10
 
 
 class RestartState:
-    """Doubles the delay with each short life in a row. short_lives: how many there have been in a row."""
+    """Doubles the delay with each short life in a row, after the first. short_lives: how many have been in a row."""
 
-    __slots__ = ("_next_s", "short_lives")
+    __slots__ = ("_first_s", "_next_s", "short_lives")
 
-    def __init__(self) -> None:
-        self._next_s = FIRST_DELAY_S
+    def __init__(self, first_delay_s: float = FIRST_DELAY_S) -> None:
+        self._first_s = self._next_s = first_delay_s
         self.short_lives = 0
 
     @property
@@ -37,10 +37,10 @@ class RestartState:
             self.start_over()
         self.short_lives += 1
         delay_s = self._next_s
-        self._next_s = min(2 * delay_s, LONGEST_DELAY_S)
+        self._next_s = min(max(2 * delay_s, FIRST_DELAY_S), LONGEST_DELAY_S)
         return delay_s
 
     def start_over(self) -> None:
         """What has been is forgotten."""
-        self._next_s = FIRST_DELAY_S
+        self._next_s = self._first_s
         self.short_lives = 0

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from wsproxy.net.accepted import connect
 from wsproxy.net.descriptors import EXHAUSTED, DescriptorReserve
 from wsproxy.net.stream import Stream
-from wsproxy.net.turns import YIELD_S, AcceptTurn
+from wsproxy.net.turns import AcceptTurn
 
 BACKLOG: Final = 4096
 """Connections the kernel holds for us: a burst of thousands must not be refused (the kernel cuts it to somaxconn)."""
@@ -246,10 +246,12 @@ class Listener:
         now = self._loop.time()
         if self._yields_until <= now < self._yields_until + LATE_S:
             self._yields_until = 0.0
+            turn.has_yielded()
             return True
-        self._yields_until = now + YIELD_S
+        yield_s = turn.yield_s()
+        self._yields_until = now + yield_s
         self._pause()
-        self._resume_timer = self._loop.call_later(YIELD_S, self._resume)
+        self._resume_timer = self._loop.call_later(yield_s, self._resume)
         return False
 
     def _wait_for_descriptors(self, reason: str) -> None:

@@ -1,8 +1,8 @@
-"""`python -m wsproxy.supervisor CHANNEL TURNS COUNTS`: a data plane process, which only its parent starts."""
+"""`python -m wsproxy.supervisor END TURNS COUNTS`: the fork server, which only a proxy's parent process starts."""
 
 import sys
 
-from wsproxy.supervisor.dataplane_process import main
+from wsproxy.supervisor.fork_server import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

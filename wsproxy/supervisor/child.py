@@ -5,19 +5,16 @@ Knows the process and its channel; what is said over it is others' business.
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 from contextlib import suppress
 from typing import Self
 
 import anyio
-from anyio.abc import Process
 
 from wsproxy.observe.snapshot import Snapshot
 from wsproxy.supervisor.channel import Channel
+from wsproxy.supervisor.forks import Forked, Forks
 
 
 class Child:
@@ -27,7 +24,7 @@ class Child:
     be ended.
     """
 
-    def __init__(self, index: int, process: Process, channel: Channel) -> None:
+    def __init__(self, index: int, process: Forked, channel: Channel) -> None:
         self.index = index
         self.channel = channel
         self.serving = False
@@ -38,25 +35,13 @@ class Child:
         self._process = process
 
     @classmethod
-    async def start(cls, index: int, turns: int, counts: int) -> Self:
-        """Start the interpreter; the process waits for its first request then. Raises OSError.
-
-        turns, counts: the descriptors of the accept turns and of the memory for what processes count together.
-        """
-        given = (turns, counts)
+    async def start(cls, index: int, forks: Forks) -> Self:
+        """Have it forked; it waits for its first request then. Raises OSError."""
         ours, theirs = socket.socketpair()
         try:
-            with theirs, anyio.CancelScope(shield=True):  # cut off half-way, it might leave a process behind
-                process = await anyio.open_process(
-                    [sys.executable, "-P", "-m", "wsproxy.supervisor", *map(str, (theirs.fileno(), *given))],
-                    stdin=subprocess.DEVNULL,
-                    stdout=None,
-                    stderr=None,
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
-                    start_new_session=True,  # a Ctrl-C in the terminal is the parent's to act upon
-                    pass_fds=(theirs.fileno(), *given),
-                )
-        except OSError:
+            with theirs:
+                process = await forks.fork(theirs)
+        except BaseException:
             ours.close()
             raise
         return cls(index, process, Channel(ours))
@@ -77,12 +62,13 @@ class Child:
 
     def kill(self) -> None:
         """End it at once."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
 
 
-def in_words(code: int) -> str:
+def in_words(code: int | None) -> str:
     """How a process has ended, by its return code."""
+    if code is None:
+        return "how is not known"
     if code >= 0:
         return f"exit status {code}"
     with suppress(ValueError):

@@ -21,6 +21,7 @@ from wsproxy.observe.merging import bounded, ended, merged
 from wsproxy.observe.snapshot import Snapshot
 from wsproxy.supervisor.channel import ANSWER_S, Body, ChannelError, RefusedError
 from wsproxy.supervisor.child import Child
+from wsproxy.supervisor.forks import Forks
 from wsproxy.supervisor.orders import Orders
 from wsproxy.supervisor.plain import shaped
 
@@ -73,6 +74,7 @@ class Children:
         self.ended = anyio.Event()
         self._orders = orders
         self._turns = AcceptTurns(count)
+        self._forks = Forks((self._turns.descriptor, counts.descriptor))
         self._stop = anyio.Event()
         self._short_lives: dict[int, int] = {}
         self._last_words: dict[int, str] = {}
@@ -107,14 +109,17 @@ class Children:
 
     async def run(self) -> None:
         """Keep all alive until cancelled, or until the last one's end after `stop`."""
-        async with anyio.create_task_group() as tasks:
-            for index in range(self.count):
-                tasks.start_soon(self._keep, index)
+        try:
+            async with anyio.create_task_group() as tasks:
+                for index in range(self.count):
+                    tasks.start_soon(self._keep, index)
+        finally:
+            await self._forks.close()
         self.ended.set()
 
     async def _keep(self, index: int) -> None:
         """One place, life after life."""
-        restart = RestartState()
+        restart = RestartState(first_delay_s=0.0)  # there is a reason to hurry: the others carry its share meanwhile
         while not self._stop.is_set():
             born = anyio.current_time()
             how = await self._live(index)
@@ -126,7 +131,8 @@ class Children:
             self._last_words[index] = how
             self._short_lives[index] = 0 if lived_s >= SOUND_LIFE_S else self._short_lives.get(index, 0) + 1
             self._saw(index)
-            _logger.error("process %d has ended (%s), starts again in %g s", index + 1, how, delay_s)
+            when = f"in {delay_s:g} s" if delay_s else "at once"
+            _logger.error("process %d has ended (%s), starts again %s", index + 1, how, when)
             if self._short_lives[index] == CRASH_LOOP:
                 others = "the others go on without it" if self.serving else "no process serves"
                 _logger.critical("process %d keeps ending: %s", index + 1, others)
@@ -136,7 +142,7 @@ class Children:
     async def _live(self, index: int) -> str:
         """One life; how it ended."""
         try:
-            child = await Child.start(index, self._turns.descriptor, self.counts.descriptor)
+            child = await Child.start(index, self._forks)
         except OSError as error:
             return f"cannot be started: {error}"
         self.alive[index] = child
@@ -165,7 +171,6 @@ class Children:
     async def _attend(self, child: Child) -> None:
         """Have it serve, then look after it."""
         try:
-            await child.channel.ask("come_up", timeout_s=SLOW_START_S)  # the interpreter: no change waits for that
             async with self.changing:
                 orders = self._orders()
                 await child.channel.ask("start", orders.start(child.index), orders.sockets, SLOW_START_S)

@@ -1,22 +1,19 @@
 """A data plane process: the whole proxy but for what runs once, on listening sockets that the parent opened.
 
-`python -m wsproxy.supervisor CHANNEL TURNS COUNTS` is started by the parent and told everything over that channel. It
-lives as long as the other end is there: a parent that is gone, even by SIGKILL, leaves nobody behind.
+It is forked by the fork server and told everything over its channel to the parent. It lives as long as the other end is
+there: a parent that is gone, even by SIGKILL, leaves nobody behind.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import os
 import select
-import signal
 import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -29,9 +26,6 @@ from wsproxy.config.share import Share, share_config
 from wsproxy.frontend.own_answers import ErrorPageError
 from wsproxy.limiting.places import NoRoomError, Place
 from wsproxy.limiting.together import CommonCounts
-from wsproxy.managed.guard import PR_SET_PDEATHSIG
-from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
-from wsproxy.net.descriptors import raise_descriptor_limit
 from wsproxy.net.loop import has_uvloop
 from wsproxy.net.shared_memory import SharedMemory
 from wsproxy.net.tls import TlsError
@@ -41,6 +35,7 @@ from wsproxy.reload import Reload, ReloadError
 from wsproxy.supervisor.channel import Body, Channel, RefusedError
 from wsproxy.supervisor.dataplane import DataPlane
 from wsproxy.supervisor.following import GroupState
+from wsproxy.supervisor.kernel import call_this_process, go_on_without_parent
 from wsproxy.supervisor.plain import plain, shaped
 from wsproxy.supervisor.source import Source
 
@@ -85,7 +80,6 @@ class DataPlaneProcess:
         self._operators: Control | None = None
         self._prepared: tuple[Reload, Share] | None = None
         self._actions: dict[str, Callable[[Body, list[socket.socket]], Awaitable[Body]]] = {
-            "come_up": self._come_up,
             "start": self._start,
             "prepare": self._prepare,
             "commit": self._commit,
@@ -141,15 +135,12 @@ class DataPlaneProcess:
 
     # Its life.
 
-    async def _come_up(self, _: Body, __: list[socket.socket]) -> Body:
-        """It has, and can be started."""
-        return {}
-
     async def _start(self, body: Body, sockets: list[socket.socket]) -> Body:
         """Serve; answered once it does."""
         if body["version"] != wsproxy.__version__:
             raise RefusedError(f"it would run version {wsproxy.__version__}: upgrade the whole proxy (SIGUSR2)")
         share = Share(body["index"], body["count"])
+        call_this_process(f"wsproxy-{share.index + 1}")
         try:
             config = shaped(Source, body["source"]).load()
             set_up_logging(config.log.level, config.log.format)
@@ -276,24 +267,10 @@ def _outlive_no_parent(descriptor: int) -> None:
     os._exit(1)
 
 
-def _go_on_without_parent() -> None:
-    """Have the kernel wake a process that was stopped, or it would keep the listeners for ever."""
-    with suppress(OSError, AttributeError):  # not on every system
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
-
-
-def main(arguments: list[str]) -> int:
-    """Run a data plane process; the arguments name the descriptors of its channel and of the memory that it shares."""
-    descriptor, turns, counts = map(int, arguments)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)  # a terminal or a service manager may tell every process: the parent acts
-    os.set_inheritable(descriptor, False)
-    os.set_inheritable(turns, False)
-    os.set_inheritable(counts, False)
-    _go_on_without_parent()
+def run(descriptor: int, turns: int, counts: int) -> int:
+    """Be a data plane process. The descriptors: its channel, and memory that all share."""
+    os.setsid()
+    go_on_without_parent()
     threading.Thread(target=_outlive_no_parent, args=(descriptor,), name="parent", daemon=True).start()
-    raise_descriptor_limit()
-    keep_buffers_mapped()
-    collect_seldom()
     anyio.run(_live, descriptor, turns, counts, backend="asyncio", backend_options={"use_uvloop": has_uvloop()})
     return 0

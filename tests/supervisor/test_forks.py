@@ -1,0 +1,180 @@
+"""The fork server and who asks it, with real processes that are forked, killed, and left behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from loadtests.measure import process_name
+from tests.integration.harness import eventually, in_loop, logged
+from wsproxy.net.shared_memory import SharedMemory
+from wsproxy.net.turns import AcceptTurns
+from wsproxy.supervisor import forks as module
+from wsproxy.supervisor.fork_server import FORK_NAME
+from wsproxy.supervisor.forks import Forked, Forks, ForkServer
+
+
+@asynccontextmanager
+async def fork_server() -> AsyncIterator[Forks]:
+    forks = Forks((AcceptTurns(1).descriptor, SharedMemory().descriptor))
+    try:
+        yield forks
+    finally:
+        await forks.close()
+
+
+async def fork(forks: Forks) -> tuple[Forked, socket.socket]:
+    """A process that waits for its orders, and the parent's end of its channel: closed, it ends."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            return await forks.fork(theirs), ours
+        except OSError:
+            ours.close()
+            raise
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@in_loop
+async def test_one_server_forks_them_all_and_tells_how_each_has_ended() -> None:
+    async with fork_server() as forks:
+        first, its = await fork(forks)
+        second, others = await fork(forks)
+        (server,) = {parent_of(first.pid), parent_of(second.pid)}
+        assert server != os.getpid()
+        assert process_name(server) == FORK_NAME
+        second.kill()
+        assert await second.wait() == -signal.SIGKILL
+        second.kill()  # nobody else has its id by now
+        its.close()
+        assert await first.wait() == 0
+        others.close()
+    assert process_name(server) == ""
+
+
+@in_loop
+async def test_a_process_has_only_its_own_channel() -> None:
+    async with fork_server() as forks:
+        first, its = await fork(forks)
+        second, others = await fork(forks)
+        its.close()  # nobody else holds the other end, so it ends
+        assert await first.wait() == 0
+        others.close()
+        assert await second.wait() == 0
+
+
+@in_loop
+async def test_those_forked_outlive_the_server_and_their_end_is_seen() -> None:
+    with logged() as log:
+        async with fork_server() as forks:
+            killed, its = await fork(forks)
+            left, others = await fork(forks)
+            server = parent_of(left.pid)
+            os.kill(server, signal.SIGKILL)
+            await eventually(lambda: parent_of(left.pid) != server)
+            new, third = await fork(forks)
+            assert parent_of(new.pid) not in (server, parent_of(left.pid))
+            killed.kill()
+            with anyio.fail_after(10):
+                assert await killed.wait() in (None, -signal.SIGKILL)  # whose child it is by now may know
+            others.close()
+            with anyio.fail_after(10):
+                assert await left.wait() in (None, 0)
+            its.close()
+            third.close()
+    assert log.of("WARNING") == ["the fork server has ended before its time: starting another"]
+
+
+@in_loop
+async def test_what_can_no_longer_be_watched_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pidfd_open(pid: int) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "pidfd_open", pidfd_open)
+    async with fork_server() as forks:
+        forked, its = await fork(forks)
+        os.kill(parent_of(forked.pid), signal.SIGKILL)
+        with anyio.fail_after(10):
+            assert await forked.wait() is None
+        assert its.recv(1) == b""  # it has ended
+        its.close()
+
+
+@in_loop
+async def test_a_server_that_ends_with_a_question_unanswered_refuses_it() -> None:
+    async with fork_server() as forks:
+        first, its = await fork(forks)
+        server = parent_of(first.pid)
+        os.kill(server, signal.SIGSTOP)
+        async with anyio.create_task_group() as tasks:
+            asked = anyio.Event()
+
+            async def ask() -> None:
+                asked.set()
+                with pytest.raises(OSError, match="the fork server has ended"):
+                    await fork(forks)
+
+            tasks.start_soon(ask)
+            await asked.wait()
+            os.kill(server, signal.SIGKILL)
+        its.close()
+
+
+@in_loop
+async def test_a_server_that_hangs_is_ended_and_the_next_one_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with fork_server() as forks:
+        first, its = await fork(forks)
+        os.kill(parent_of(first.pid), signal.SIGSTOP)
+        monkeypatch.setattr(module, "FORK_S", 0.05)
+        with pytest.raises(TimeoutError, match=r"does not answer within 0\.05 s"):
+            await fork(forks)
+        monkeypatch.undo()
+        its.close()
+        with anyio.fail_after(10):
+            assert await first.wait() in (None, 0)
+        second, others = await fork(forks)
+        others.close()
+        assert await second.wait() == 0
+
+
+FULL = """
+import errno, os, sys
+def fork(): raise OSError(errno.EAGAIN, "")
+os.fork = fork
+from wsproxy.supervisor.fork_server import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@in_loop
+async def test_a_system_without_room_for_another_process_says_so() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = [sys.executable, "-c", FULL, *([str(theirs.fileno())] * 3)]
+        process = await anyio.open_process(command, stdout=None, stderr=None, pass_fds=[theirs.fileno()])
+    server = ForkServer(process, ours)
+    with pytest.raises(BlockingIOError, match="temporarily unavailable"):
+        await _ask(server)
+    with pytest.raises(BlockingIOError):  # it goes on, and keeps nothing of what it could not do
+        await _ask(server)
+    assert len(os.listdir(f"/proc/{process.pid}/fd")) < 16
+    await server.close()
+    assert process.returncode == 0
+
+
+async def _ask(server: ForkServer) -> Forked:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        return await server.fork(theirs)
