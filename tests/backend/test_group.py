@@ -19,7 +19,7 @@ from wsproxy.balancing.affinity import Preference
 from wsproxy.balancing.slow_start import PARTS
 from wsproxy.config.group_settings import ServerSettings
 from wsproxy.config.watch_settings import WatchSettings
-from wsproxy.errors import NO_BACKEND, QUEUE_TIMEOUT
+from wsproxy.errors import NO_BACKEND, QUEUE_TIMEOUT, STOPPING
 from wsproxy.net.deadlines import NEVER, Deadlines
 
 T = TypeVar("T")
@@ -389,6 +389,22 @@ async def test_when_the_last_server_is_disabled_who_waits_is_told() -> None:
         it.upstreams["a"].answer()
         await until(lambda: done(first))
         assert first.status == 200
+
+
+@in_loop
+async def test_a_group_that_ends_leaves_nobody_waiting() -> None:
+    it = Running(make_server("a", **SMALL))
+    clients = Client(b"/1"), Client(b"/2")
+    late = Client()
+    async with run(it):
+        it.submit(*clients)
+        await until(lambda: it.upstreams["a"].pending)
+        assert list(it.group.waiting) == [clients[1].exchange]
+    assert [client.exchange.failure for client in clients] == [STOPPING] * 2
+    assert not it.group.waiting
+    it.submit(late)
+    assert late.exchange.failure is STOPPING
+    assert done(late)
 
 
 # A backend by itself.

@@ -16,9 +16,9 @@ from tests.fakes import ANSWER, ROUTE, Client, UpstreamDialer, in_loop, make_ser
 from wsproxy.backend import pool as pool_module
 from wsproxy.backend.pool import WorkerPool
 from wsproxy.backend.queue import BoundedQueue
-from wsproxy.backend.worker import Worker
+from wsproxy.backend.worker import KEPT_AFTER, Worker
 from wsproxy.config.group_settings import Address, ServerSettings
-from wsproxy.errors import INTERNAL, QUEUE_TIMEOUT, STOPPING
+from wsproxy.errors import CLIENT_LEFT, INTERNAL, QUEUE_TIMEOUT, STOPPING
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, TICK_S, Deadlines
 from wsproxy.protection import pool_size
@@ -536,6 +536,63 @@ async def test_a_cancelled_pool_with_idle_workers_takes_nothing_new() -> None:
     task.cancel()
     await asyncio.wait([task])
     assert made.offer(Client()) == [False]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_pool_cancelled_before_a_worker_has_its_turn_ends_what_that_was_given(workers: int) -> None:
+    """One that is woken, and one that is made, for an exchange; each is cancelled before it begins."""
+
+    async def main() -> None:
+        made = Pool(UpstreamDialer(), {"max_workers": 1, "min_workers": workers, "buffer_size": 5})
+        task = asyncio.ensure_future(made.pool.run())
+        await until(lambda: made.pool._tasks is not None and made.pool.idle == workers)
+        clients = [Client() for _ in range(2)]
+        task.cancel()  # it has its turn before the worker
+        assert made.offer(*clients) == [True, True]
+        await asyncio.wait([task])
+        assert [client.exchange.failure for client in clients] == [STOPPING] * 2
+        assert [client.exchange.times_finished for client in clients] == [1, 1]
+        assert not made.upstream.transports
+        assert not made.pool.workers
+
+    run(main)
+
+
+@in_loop
+async def test_a_client_that_left_before_a_cancelled_worker_had_its_turn_stays_one_that_left() -> None:
+    made = Pool(UpstreamDialer(), {"min_workers": 1})
+    task = asyncio.ensure_future(made.pool.run())
+    await until(lambda: made.pool.idle == 1)
+    client = Client()
+    task.cancel()
+    made.offer(client)
+    client.leave()
+    await asyncio.wait([task])
+    assert client.exchange.failure is CLIENT_LEFT
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", b"nonsense\r\n\r\n"])
+def test_an_exchange_that_was_begun_is_ended_once_by_a_cancelled_worker(answer: bytes) -> None:
+    async def main() -> None:
+        made = Pool(UpstreamDialer(always=ANSWER), {"max_workers": 1, "min_workers": 1})
+        task = asyncio.ensure_future(made.pool.run())
+        await until(lambda: made.pool.idle == 1)
+        for _ in range(KEPT_AFTER + 1):
+            before = Client()
+            made.offer(before)
+            await until(lambda: done(before) and made.pool.idle == 1)  # noqa: B023 - now
+        made.upstream.always = None
+        client = Client()
+        made.offer(client)
+        assert made.upstream.pending, "sent at once"
+        task.cancel()
+        made.upstream.answer(answer)  # the worker's task is woken to go on with it
+        await asyncio.wait([task])
+        assert client.exchange.failure is STOPPING
+        assert client.exchange.times_finished == 1
+        assert made.pool.totals.failed[STOPPING.side] == 1
+
+    run(main)
 
 
 # What a server without a Host of its own is called.

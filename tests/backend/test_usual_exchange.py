@@ -75,7 +75,7 @@ async def resting(answers: int = KEPT_AFTER + 1) -> AsyncIterator[Pool]:
     async with asyncio.TaskGroup() as tasks:
         pool = Pool(tasks)
         worker = pool.worker
-        task = tasks.create_task(worker.run(None))
+        task = tasks.create_task(worker.run())
         await until(lambda: pool.idle)
         for _ in range(answers):
             client = Client()

@@ -114,7 +114,7 @@ async def carry(upstream: UpstreamDialer, *clients: Client, authority: Authority
         for client in clients:
             client.exchange.begin()
         home.next_ones.extend(client.exchange for client in clients[1:])
-        await Worker(home).run(clients[0].exchange)
+        await Worker(home, clients[0].exchange).run()
         assert home.rested == 1
         assert len(home.deadlines) == 0, "a worker that left watches nothing"
     await settle()
@@ -311,7 +311,7 @@ def test_an_unsafe_request_does_not_go_over_a_connection_that_may_be_about_to_en
             for client in clients:
                 client.exchange.begin()
             home.next_ones.append(clients[1].exchange)
-            await Worker(home).run(clients[0].exchange)
+            await Worker(home, clients[0].exchange).run()
         assert [client.status for client in clients] == [200, 200]
         assert len(upstream.transports) == 2
         assert len(home.trials) == 1
@@ -496,7 +496,7 @@ def test_a_silent_server_costs_504() -> None:
         async with asyncio.TaskGroup() as tasks:
             home = Home(upstream, tasks, PLAIN)
             client.exchange.begin()
-            carried = tasks.create_task(Worker(home).run(client.exchange))
+            carried = tasks.create_task(Worker(home, client.exchange).run())
             await until(lambda: upstream.pending)
             sweep(home.deadlines, 4.0)
             await settle()
@@ -516,7 +516,7 @@ def test_silence_inside_a_body_breaks_it_off() -> None:
         async with asyncio.TaskGroup() as tasks:
             home = Home(upstream, tasks, PLAIN)
             client.exchange.begin()
-            tasks.create_task(Worker(home).run(client.exchange))
+            tasks.create_task(Worker(home, client.exchange).run())
             await until(lambda: upstream.pending)
             upstream.answer(HEAD + b"Content-Length: 5\r\n\r\nok")
             await settle()
@@ -535,7 +535,7 @@ def test_a_client_that_does_not_read_is_the_one_whose_silence_counts() -> None:
         async with asyncio.TaskGroup() as tasks:
             home = Home(upstream, tasks, PLAIN)
             client.exchange.begin()
-            tasks.create_task(Worker(home).run(client.exchange))
+            tasks.create_task(Worker(home, client.exchange).run())
             await until(lambda: upstream.pending)
             upstream.answer(HEAD + b"Content-Length: 5\r\n\r\nok")
             await settle()
@@ -573,7 +573,7 @@ def test_an_upgrade_detaches_the_connection_and_frees_the_worker() -> None:
             for client in (socket_client, next_one):
                 client.exchange.begin()
             home.next_ones.append(next_one.exchange)
-            await Worker(home).run(socket_client.exchange)
+            await Worker(home, socket_client.exchange).run()
         stream = socket_client.exchange.upstream
         assert stream is not None
         assert stream.take() == b"frame"
@@ -762,7 +762,7 @@ def test_the_clients_silence_is_not_the_servers() -> None:
         async with asyncio.TaskGroup() as tasks:
             home = Home(upstream, tasks, PLAIN)
             client.exchange.begin()
-            carried = tasks.create_task(Worker(home).run(client.exchange))
+            carried = tasks.create_task(Worker(home, client.exchange).run())
             await body.reading.wait()
             sweep(home.deadlines, 99.0)
             await settle()

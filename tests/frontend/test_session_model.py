@@ -1,9 +1,9 @@
 """frontend/session.py: sessions through random interleavings of all that can happen to them, seeded.
 
 Clients send requests whole, in pieces, several at once, and leave in every way; servers answer well, badly, late, or
-not at all; deadlines are swept, routes are replaced, the service stops. Between any two of these the loop gets no turn,
-or some. Whatever happens: answers come in order and to whom they belong, each request is answered once or its
-connection ends, each is counted and logged once, and nothing is left behind.
+not at all; deadlines are swept, routes are replaced, the service stops, the servers' group is cut off. Between any two
+of these the loop gets no turn, or some. Whatever happens: answers come in order and to whom they belong, each request
+is answered once or its connection ends, each is counted and logged once, and nothing is left behind.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -98,6 +99,7 @@ class World:
         self.service.use_routes(self.routes)
         self.peers: list[Peer] = []
         self.tasks: set[asyncio.Task[None]] = set()
+        self.running: asyncio.Task[None] = asyncio.ensure_future(self.group.run())
 
     def _route(self, path: str) -> Route:
         timeout_s = 5.0 if path == "/timed/" else None
@@ -243,14 +245,26 @@ class World:
             self.servers[0].refusing = not self.servers[0].refusing
         elif what < 0.8:
             backend = rng.choice(list(self.group.backends.values()))
-            task = asyncio.ensure_future(self.group.set_up(backend, not backend.up))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            self.start(self.group.set_up(backend, not backend.up))
         elif what < 0.84:
+            self.start(self.cut())
+        elif what < 0.87:
             self.service.stopping = True
             self.service.lingers = rng.random() < 0.5
             if not self.service.lingers:
                 self.service.stop_sessions()
+
+    def start(self, what: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(what)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def cut(self) -> None:
+        """The group ends, and clients go on: some workers are woken, or made, and never have their turn."""
+        self.running.cancel()
+        for _ in range(8):
+            self.client_acts()
+            await asyncio.sleep(0)
 
     async def finish(self) -> None:
         """Clients send what they have begun and read all, servers answer, and time passes until all are gone."""
@@ -313,7 +327,6 @@ def live(seed: int) -> None:
     async def main() -> None:
         rng = random.Random(seed)
         world = World(rng)
-        group = asyncio.ensure_future(world.group.run())
         await until(lambda: all(backend.pool.idle for backend in world.group.backends.values()))
         world.connect()
         for _ in range(STEPS):
@@ -322,8 +335,8 @@ def live(seed: int) -> None:
                 await asyncio.sleep(0)
         await world.finish()
         check(world)
-        group.cancel()
-        await asyncio.wait([group])
+        world.running.cancel()
+        await asyncio.wait([world.running])
 
     run(main)
 

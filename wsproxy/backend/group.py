@@ -25,7 +25,7 @@ from wsproxy.balancing.policy import Policy
 from wsproxy.balancing.slow_start import step_s
 from wsproxy.config.group_settings import ServerSettings
 from wsproxy.config.watch_settings import WatchSettings
-from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT, UNREACHABLE, Failure
+from wsproxy.errors import CLIENT_LEFT, NO_BACKEND, QUEUE_TIMEOUT, STOPPING, UNREACHABLE, Failure
 from wsproxy.exchange import Exchange
 from wsproxy.net.deadlines import NEVER, Deadlines
 from wsproxy.observe.past import Past
@@ -73,6 +73,7 @@ class Group:
         self._retries = RetryBudgetState()
         self._tasks: TaskGroup | None = None
         self._is_warming = False
+        self._is_over = False
         self.on_change: Callable[[], None] | None = None
 
     def _make(self, settings: ServerSettings) -> Backend:
@@ -104,6 +105,8 @@ class Group:
         finally:
             self._deadlines.forget(self)
             self._tasks = None
+            self._is_over = True
+            self._fail_waiting(STOPPING)
 
     # What routes ask.
 
@@ -132,6 +135,9 @@ class Group:
         if servers[0].pool.reach.is_lost and all(backend.pool.reach.is_lost for backend in servers):
             exchange.backend_name = servers[0].name
             exchange.fail(UNREACHABLE)
+            return done
+        if self._is_over:
+            exchange.fail(STOPPING)
             return done
         self._wait(exchange)
         if self.waiting[0] is not exchange:  # those in front may all wait for another backend than one that has room
@@ -205,7 +211,7 @@ class Group:
         await self.healthy.replace(chosen)
         self._fill(chosen)
         if not backend.may_be_chosen and not await self.healthy.wait_snapshot():
-            self._fail_waiting()
+            self._fail_waiting(self._nobody())
         self._tell()
 
     def _tell(self) -> None:
@@ -307,9 +313,8 @@ class Group:
         for watcher in self.watchers:
             watcher.backend_leaving(backend)
 
-    def _fail_waiting(self) -> None:
+    def _fail_waiting(self, failure: Failure) -> None:
         """Nobody is left to wait for."""
-        failure = self._nobody()
         while self.waiting:
             self.waiting.popleft().fail(failure)
 

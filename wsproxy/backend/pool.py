@@ -117,16 +117,24 @@ class WorkerPool:
                 for _ in range(self.settings.min_workers):
                     self._start(None)
                 self.fill()
-                await self._closing.wait()
+                try:
+                    await self._closing.wait()
+                finally:
+                    self.close()  # when cancelled: nothing may be handed to a worker that is gone
         finally:
-            self.close()  # when cancelled: nothing may be handed to a worker that is gone
             self._tasks = None
             self._deadlines.forget(self)
             if self._trial is not None:
                 self._trial.close()
-            for exchange in self.queue:
-                exchange.fail(STOPPING)
-            self.queue.clear()
+            self._end_what_is_left()
+
+    def _end_what_is_left(self) -> None:
+        """When cancelled: what waits, and what was given to workers whose turn has not come."""
+        given = [worker.given for worker in self.workers if worker.given is not None]
+        for exchange in (*self.queue, *given):
+            exchange.fail(exchange.abandoned or STOPPING)
+        self.queue.clear()
+        self.workers.clear()
 
     def close(self) -> None:
         """Take nothing new; what is queued is still carried, then the workers leave."""
@@ -309,12 +317,12 @@ class WorkerPool:
             _logger.info("%s: pool at its limit of %d workers (max_workers)", self.name, self._max_workers)
 
     def _start(self, exchange: Exchange | None) -> None:
-        worker = Worker(self)
+        worker = Worker(self, exchange)
         worker.busy_since = self._deadlines.now
         self.workers.add(worker)
         if exchange is not None:
             exchange.holder = None
-        self.tasks.create_task(worker.run(exchange))
+        self.tasks.create_task(worker.run())
 
     def expire(self) -> None:
         """In every sweep while something waits or a worker may leave: fail what waited too long, let idle ones go."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from anyio import BrokenResourceError, EndOfStream
 
+from wsproxy.backend.blame import blamed, lost
 from wsproxy.backend.connection import ClientGoneError, TruncatedError, UpstreamConnection
 from wsproxy.backend.filtered import relay_filtered
 from wsproxy.backend.interim import pass_interim
@@ -26,9 +27,7 @@ from wsproxy.errors import (
     Failure,
     Retry,
     bad_answer,
-    closed_early,
     connect_failed,
-    no_answer,
     refused_answer,
 )
 from wsproxy.exchange import BODY, CONNECT, HEAD, BodyError, Exchange
@@ -51,16 +50,28 @@ class Worker:
     usual is left to the task, at the point where it stands.
 
     busy_since: the time of the last sweep when it took the exchange it holds; idle_since: likewise when it put it down.
+    given: what its task is to carry when it has its turn; a task that is cancelled before leaves that to the pool.
     """
 
-    __slots__ = ("_answer", "_begun", "_connection", "_home", "_wake", "_watched_at", "busy_since", "idle_since")
+    __slots__ = (
+        "_answer",
+        "_begun",
+        "_connection",
+        "_home",
+        "_wake",
+        "_watched_at",
+        "busy_since",
+        "given",
+        "idle_since",
+    )
 
-    def __init__(self, home: WorkerHome[Worker]) -> None:
+    def __init__(self, home: WorkerHome[Worker], exchange: Exchange | None = None) -> None:
         self._home = home
+        self.given = exchange
         self._connection: UpstreamConnection | None = None
         self.busy_since = 0.0
         self.idle_since = 0.0
-        self._wake: asyncio.Future[Exchange | None] | None = None  # while the task sleeps
+        self._wake: asyncio.Future[None] | None = None  # while the task sleeps
         self._watched_at = 0.0
         self._begun = False  # the exchange that the task is woken with has been sent
         self._answer: ResponseHead | None = None  # and the head of its answer has been read
@@ -70,23 +81,24 @@ class Worker:
         """What its connection holds."""
         return 0 if self._connection is None else self._connection.stream.buffered_bytes
 
-    async def run(self, exchange: Exchange | None) -> None:
-        """Carry `exchange` (None: begin idle) and all that follow."""
+    async def run(self) -> None:
+        """Carry what it is given (nothing: begin idle) and all that follows."""
         loop = asyncio.get_running_loop()
         try:
             while True:
-                if exchange is not None:
-                    await self._carry(exchange)
+                if self.given is not None:
+                    await self._carry(self.given)
                 self._wake = wake = loop.create_future()
                 self._go_on()
-                exchange = await wake
-                if exchange is None:
+                await wake
+                if self.given is None:
                     self._home.left(self)
                     return
         finally:
             under_way = None if self._connection is None else self._connection.exchange
             self._drop()
             if under_way is not None:  # cancelled
+                self.given = None
                 self._end(under_way, STOPPING)
 
     def _go_on(self) -> None:
@@ -107,10 +119,10 @@ class Worker:
 
     def wake(self, exchange: Exchange | None) -> None:
         """Have the task carry an exchange, or leave for None."""
-        wake = self._wake
-        self._wake = None
+        wake, self._wake = self._wake, None
+        self.given = exchange
         if wake is not None and not wake.done():
-            wake.set_result(exchange)
+            wake.set_result(None)
 
     # The usual exchange.
 
@@ -217,7 +229,8 @@ class Worker:
         """One attempt at `exchange`, which is finished or failed at the end, whatever happens."""
         failure: Failure | None = STOPPING  # what a cancelled worker leaves behind
         begun, response = self._begun, self._answer
-        self._begun, self._answer = False, None  # whatever becomes of this attempt, the next has an answer of its own
+        # Whatever becomes of this attempt, the next has an answer of its own.
+        self._begun, self._answer, self.given = False, None, None
         if not begun:
             self._start(exchange)
         try:
@@ -334,13 +347,13 @@ class Worker:
             elif not connection.try_relay(response, exchange):
                 await connection.relay(response, exchange)
         except (EndOfStream, BrokenResourceError):
-            return self._lost(connection, exchange, upload, reused)
+            return lost(connection, exchange, upload, reused)
         except ClientGoneError:
             return CLIENT_LEFT
         except BodyError as error:
             return error.failure
         except (MalformedResponseError, TruncatedError) as error:
-            return self._blamed(upload, connection, bad_answer(str(error)))
+            return blamed(upload, connection, bad_answer(str(error)))
         finally:
             if upload is not None:
                 await upload.stop()
@@ -373,21 +386,3 @@ class Worker:
         self._connection = None
         exchange.response = response
         exchange.upstream = connection.detach()
-
-    def _lost(self, connection: UpstreamConnection, exchange: Exchange, upload: Upload | None, reused: bool) -> Failure:
-        """The upstream connection ended before a response head: why."""
-        if connection.timed_out:
-            failure = no_answer(exchange.route.response_timeout_s)
-        elif connection.stream.buffer:
-            failure = bad_answer("closed inside its head")
-        else:
-            failure = closed_early(reused)
-        return self._blamed(upload, connection, failure)
-
-    def _blamed(self, upload: Upload | None, connection: UpstreamConnection, failure: Failure) -> Failure:
-        """`failure`, unless the request's body was the reason; a detail about the server goes to the log."""
-        if upload is not None and upload.failure is not None:
-            return upload.failure
-        if connection.timed_out and failure.status == 502:
-            return bad_answer("silent inside its answer")
-        return failure
