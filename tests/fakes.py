@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -62,6 +64,17 @@ async def settle(rounds: int = 10) -> None:
     """Let every task that can run do so: for what must not have happened."""
     for _ in range(rounds):
         await asyncio.sleep(0)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """What is gone by the end was held by nobody, not even by itself."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class FakeTransport(asyncio.Transport):

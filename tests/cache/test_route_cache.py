@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tests.cache.answers import NOW, head
-from tests.fakes import ROUTE, in_loop, make_head, make_stream
+from tests.fakes import ROUTE, in_loop, make_head, make_stream, without_collector
 from tests.frontend.test_usual_request import connected, request
 from wsproxy.cache.asked import Asked, AskedReader
 from wsproxy.cache.cache import Cache
@@ -53,17 +51,6 @@ def cache_of() -> Cache:
 
 def asks(target: bytes) -> Watched:
     return Watched(make_head(target=target), None, make_stream()[0], ROUTE, b"")
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """What is gone then was held by nobody."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 @in_loop

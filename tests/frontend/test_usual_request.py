@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from tests.backend.test_group import InOrder, Running, running
-from tests.fakes import ROUTE, UpstreamDialer, in_loop, make_stream, run, settle, sweep, until
+from tests.fakes import ROUTE, UpstreamDialer, in_loop, make_stream, run, settle, sweep, until, without_collector
 from wsproxy.balancing.affinity import Affinity, Preference
 from wsproxy.config.model import FrontendSettings, RequestKey
 from wsproxy.exchange import Exchange
@@ -20,7 +21,7 @@ from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.route import Handler, Route
 from wsproxy.frontend.service import HttpService
 from wsproxy.frontend.session import LINGER_S, ClientSession
-from wsproxy.http.messages import RequestHead
+from wsproxy.http.messages import MalformedRequestError, RequestHead
 from wsproxy.net.stream import Stream
 from wsproxy.observe.entries import Refusal, WebSocketEntry
 from wsproxy.ws.relay import RelayState
@@ -167,6 +168,32 @@ async def test_what_has_no_route_is_refused_once_and_the_connection_goes_on() ->
         client.feed(request(b"/2"))
         server.answer(OK)
         assert client.sent == OK
+
+
+@in_loop
+async def test_what_is_refused_is_looked_up_once_and_leaves_nothing() -> None:
+    asked: list[bytes] = []
+    made: list[weakref.ref[BaseException]] = []
+
+    class RefusedError(MalformedRequestError):
+        def __init__(self, status: int, reason: str) -> None:
+            super().__init__(status, reason)
+            made.append(weakref.ref(self))
+
+    def refuse(self: HttpService, head: RequestHead) -> Route:
+        asked.append(head.target)
+        raise RefusedError(404, "no route for this request")
+
+    async with connected() as (client, _):
+        with pytest.MonkeyPatch.context() as patch, without_collector():
+            patch.setattr(HttpService, "route", refuse)
+            for data in (request(b"/1"), request(b"/1"), request(b"/2") + request(b"/3")[:20], request(b"/3")[20:]):
+                client.feed(data)
+                await settle()
+                assert client.sent.count(b"HTTP/1.1 404 ") == 1
+            assert all(error() is None for error in made), "held by its own frames"
+        assert asked == [b"/1", b"/1", b"/2", b"/3"]
+        assert client.service.refused == {404: 4}
 
 
 @in_loop
@@ -542,14 +569,10 @@ def test_a_session_that_has_ended_leaves_nothing_to_the_collector(
             client.stream.close()  # as a listener does
             await settle()
 
-    gc.collect()
-    before = _parts_of_sessions()  # held, so that no new one can have the id of an old one: other tests may keep some
-    gc.disable()
-    try:
+    with without_collector():
+        before = _parts_of_sessions()  # held, so that no new one has the id of an old one: other tests may keep some
         run(main)
         left = [item for item in _parts_of_sessions() if not any(item is other for other in before)]
-    finally:
-        gc.enable()
     assert not left
 
 

@@ -129,6 +129,9 @@ class ClientSession:
                 if not await self._answer_as_last_hop(head):
                     return None
             except MalformedRequestError as error:
+                if self._parsed is not None:  # it was refused while the task slept
+                    (head, size), self._parsed, self.deadline = self._parsed, None, NEVER
+                    stream.consume(size)
                 if not await self._refuse(error, head):
                     return None
 
@@ -176,8 +179,8 @@ class ClientSession:
         try:
             if not self._begins_at_once(stream):
                 self._wake()
-        except MalformedRequestError:  # the task will meet it again
-            self._wake()
+        except MalformedRequestError as error:  # the task is to meet it; its frames would hold it, and it them
+            self._wake(error.with_traceback(None))
         except Exception as error:  # noqa: BLE001 - a bug: as if the task had met it
             self._wake(error)
 
@@ -239,12 +242,11 @@ class ClientSession:
     def _wake(self, error: Exception | None = None) -> None:
         """Have the task go on from where things stand, or raise `error`."""
         sleep, self._sleep = self._sleep, None
-        if sleep is None or sleep.done():
-            return
-        if error is None:
-            sleep.set_result(None)
-        else:
-            sleep.set_exception(error)
+        if sleep is not None and not sleep.done():
+            if error is None:
+                sleep.set_result(None)
+            else:
+                sleep.set_exception(error)
 
     @property
     def buffered_bytes(self) -> int:
