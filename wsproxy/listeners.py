@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -30,6 +30,9 @@ from wsproxy.net.turns import AcceptTurn
 
 if TYPE_CHECKING:
     import socket
+
+CUT_S: Final = 0.5
+"""What connections that are cut have to come to their end and be taken note of: some turns of the loop, usually."""
 
 _logger = logging.getLogger("wsproxy")
 
@@ -205,6 +208,9 @@ class Listeners:
             _logger.warning("%d connections did not end in time and are cut", left)
             for frontend in frontends:
                 frontend.abort()
+            with anyio.move_on_after(CUT_S):  # or what is cut stands in no access log
+                for frontend in frontends:
+                    await frontend.ended.wait()
             if self._tasks is not None:
                 self._tasks.cancel_scope.cancel()
 

@@ -86,6 +86,20 @@ async def test_what_does_not_end_in_time_is_cut(tmp_path: Path) -> None:
         assert any("did not end in time" in line for line in running.log)
 
 
+@in_loop
+async def test_what_is_cut_stands_in_the_access_log(tmp_path: Path) -> None:
+    slow = Slow()
+    async with RawServer(slow) as server:
+        text = "[frontend]\nhost = 127.0.0.1\nport = 0\nshutdown_timeout = 300ms\n" + http_route(server.port)
+        log = "[log]\naccess = access.log\naccess_format = $method $target $status\n"
+        async with spawned(tmp_path, "", whole=text + log) as running, await connect(running.port) as client:
+            await client.send(get(b"/slow"))
+            await slow.asked.wait()
+            running.signal(signal.SIGTERM)
+            assert await running.exit_code(within_s=5) == 0
+    assert (tmp_path / "access.log").read_text() == "GET /slow 499\n"
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 @in_loop
 async def test_a_second_signal_ends_at_once(second: int, tmp_path: Path) -> None:
