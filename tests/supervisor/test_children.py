@@ -16,8 +16,10 @@ from wsproxy.net.listen import open_sockets
 from wsproxy.net.shared_memory import SharedMemory
 from wsproxy.observe import merging
 from wsproxy.supervisor import children as module
+from wsproxy.supervisor.child import Child
 from wsproxy.supervisor.children import CRASH_LOOP, Children
 from wsproxy.supervisor.following import GroupState, ServerState
+from wsproxy.supervisor.forks import Forks
 from wsproxy.supervisor.orders import Orders
 from wsproxy.supervisor.source import Source
 
@@ -146,3 +148,20 @@ async def test_they_end_when_told_to() -> None:
         await keeper.children.ended.wait()
         await eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
         assert keeper.children.deaths == 0
+
+
+@in_loop
+async def test_one_that_is_forked_while_they_end_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Child.start
+
+    async def slow(index: int, forks: Forks) -> Child:
+        child = await start(index, forks)
+        await keeper.children.stop()
+        return child
+
+    async with RawServer(ok()) as server, kept(ini(server.port)) as keeper:
+        monkeypatch.setattr(Child, "start", slow)
+        with logged() as log, anyio.fail_after(5):
+            os.kill(keeper.children.serving[0].pid, signal.SIGKILL)
+            await keeper.children.ended.wait()
+        assert not log.of("INFO")  # nobody served any more

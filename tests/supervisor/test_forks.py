@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -94,7 +95,67 @@ async def test_those_forked_outlive_the_server_and_their_end_is_seen() -> None:
                 assert await left.wait() in (None, 0)
             its.close()
             third.close()
-    assert log.of("WARNING") == ["the fork server has ended before its time: starting another"]
+    assert log.of("WARNING") == ["the fork server has ended before its time: the next process has another"]
+
+
+@in_loop
+async def test_an_end_is_seen_though_the_server_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TELL_S", 0.05, raising=False)
+    with logged() as log:
+        async with fork_server() as forks:
+            forked, its = await fork(forks)
+            os.kill(parent_of(forked.pid), signal.SIGSTOP)
+            forked.kill()
+            with anyio.fail_after(10):
+                assert await forked.wait() in (None, -signal.SIGKILL)
+            new, others = await fork(forks)  # nobody waits for one that hangs
+            others.close()
+            assert await new.wait() == 0
+            its.close()
+    assert log.of("WARNING") == [
+        f"the fork server does not say how process id {forked.pid} has ended: ending it",
+        "the fork server has ended before its time: the next process has another",
+    ]
+
+
+PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+
+
+@pytest.fixture
+def orphans() -> Iterator[None]:
+    """They become this process's children, as all do that are process 1's."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    yield
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+@pytest.mark.usefixtures("orphans")
+@pytest.mark.parametrize("order", ["server first", "server last"])
+@in_loop
+async def test_one_who_inherits_orphans_waits_for_them(order: str) -> None:
+    async with fork_server() as forks:
+        forked, its = await fork(forks)
+        server = parent_of(forked.pid)
+        os.kill(server, signal.SIGSTOP)  # it will say nothing
+        for victim in (server, forked.pid) if order == "server first" else (forked.pid, server):
+            os.kill(victim, signal.SIGKILL)
+        with anyio.fail_after(10):
+            assert await forked.wait() == -signal.SIGKILL
+        assert process_name(forked.pid) == ""
+        its.close()
+
+
+@in_loop
+async def test_a_server_that_cannot_be_asked_has_gone_though_nobody_has_said_so() -> None:
+    server = await ForkServer.start((AcceptTurns(1).descriptor, SharedMemory().descriptor))
+    await _ask(server)
+    its = server._process.pid
+    os.kill(its, signal.SIGKILL)
+    os.waitid(os.P_PID, its, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - the loop is not to hear of it
+    with pytest.raises(ConnectionError):
+        await _ask(server)
+    assert server.is_gone
+    await server.close()
 
 
 @in_loop
@@ -113,7 +174,7 @@ async def test_what_can_no_longer_be_watched_is_ended(monkeypatch: pytest.Monkey
 
 
 @in_loop
-async def test_a_server_that_ends_with_a_question_unanswered_refuses_it() -> None:
+async def test_what_a_server_leaves_unanswered_the_next_one_is_asked() -> None:
     async with fork_server() as forks:
         first, its = await fork(forks)
         server = parent_of(first.pid)
@@ -123,8 +184,9 @@ async def test_a_server_that_ends_with_a_question_unanswered_refuses_it() -> Non
 
             async def ask() -> None:
                 asked.set()
-                with pytest.raises(OSError, match="the fork server has ended"):
-                    await fork(forks)
+                second, others = await fork(forks)
+                assert parent_of(second.pid) not in (server, parent_of(first.pid))
+                others.close()
 
             tasks.start_soon(ask)
             await asked.wait()

@@ -146,6 +146,8 @@ class Children:
         except OSError as error:
             return f"cannot be started: {error}"
         self.alive[index] = child
+        if self._stop.is_set():  # said while it was forked
+            child.kill()
         how = ""
         try:
             async with anyio.create_task_group() as tasks:
