@@ -17,10 +17,11 @@ from wsproxy.balancing.affinity import Affinity, Preference
 from wsproxy.config.model import FrontendSettings, RequestKey
 from wsproxy.exchange import Exchange
 from wsproxy.frontend.incoming import Incoming
+from wsproxy.frontend.lingering import LINGER_S
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.route import Handler, Route
 from wsproxy.frontend.service import HttpService
-from wsproxy.frontend.session import LINGER_S, ClientSession
+from wsproxy.frontend.session import ClientSession
 from wsproxy.http.messages import MalformedRequestError, RequestHead
 from wsproxy.net.stream import Stream
 from wsproxy.observe.entries import Refusal, WebSocketEntry

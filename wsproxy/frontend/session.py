@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import Final
 
 from anyio import BrokenResourceError, EndOfStream
 
@@ -18,6 +17,7 @@ from wsproxy.frontend.direct_replies import After, DirectReplies
 from wsproxy.frontend.forward import begin, forward, see_through
 from wsproxy.frontend.half_closed import abort_at_reset, waits_for_answer
 from wsproxy.frontend.incoming import Incoming
+from wsproxy.frontend.lingering import LINGER_S, see_out
 from wsproxy.frontend.relay import Relay
 from wsproxy.frontend.route import Handler, Route
 from wsproxy.frontend.service import HttpService
@@ -25,10 +25,6 @@ from wsproxy.frontend.websocket import open_websocket
 from wsproxy.http.messages import MalformedRequestError, RequestHead
 from wsproxy.net.deadlines import NEVER
 from wsproxy.net.stream import ReadTimeoutError, Stream
-
-LINGER_BYTES: Final = 1024 * 1024
-LINGER_S: Final = 2.0
-"""What is still read of a client told to go away, so that it sees why and no reset: mostly an upload (9112 9.6)."""
 
 
 class ClientSession:
@@ -390,11 +386,7 @@ class ClientSession:
 
     async def _linger(self) -> None:
         """Close, but not before the client has had time to read our answer."""
-        stream = self._stream
         self.exchange = None
         self._service.ending.add(self)
-        stream.shut_down_writing()
         self.deadline = self._service.deadlines.after(LINGER_S)
-        discarded = len(stream.take())
-        while discarded < LINGER_BYTES:
-            discarded += len(await stream.receive())
+        await see_out(self._stream)
