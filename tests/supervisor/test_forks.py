@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -209,6 +210,50 @@ async def test_a_server_that_hangs_is_ended_and_the_next_one_forks(monkeypatch: 
         second, others = await fork(forks)
         others.close()
         assert await second.wait() == 0
+
+
+STARTS = """
+import sys
+import anyio
+from wsproxy.net.loop import has_uvloop
+from wsproxy.supervisor import fork_server
+fork_server.import_the_rest()
+before = set(sys.modules)
+anyio.run(anyio.sleep, 0, backend="asyncio", backend_options={"use_uvloop": has_uvloop()})
+print(sorted(set(sys.modules) - before))
+"""
+
+
+@in_loop
+async def test_an_event_loop_imports_nothing_that_the_server_has_not() -> None:
+    ended = await anyio.run_process([sys.executable, "-c", STARTS])
+    assert ended.stdout.decode().strip() == "[]"
+
+
+@in_loop
+async def test_what_a_process_maps_it_shares_with_the_server() -> None:
+    async with fork_server() as forks:
+        forked, its = await fork(forks)
+        server = parent_of(forked.pid)
+        await eventually(lambda: bool(_libraries(forked.pid, "uvloop")))  # it starts an event loop
+        assert _libraries(forked.pid, "uvloop") <= _libraries(server, "uvloop")
+        its.close()
+        assert await forked.wait() == 0
+
+
+def _libraries(pid: int, name: str) -> set[str]:
+    return {line.split()[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if name in line}
+
+
+@in_loop
+async def test_the_server_leaves_nothing_open_when_it_ends() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.shutdown(socket.SHUT_WR)
+        python = [sys.executable, "-X", "dev", "-W", "error"]
+        command = [*python, "-m", "wsproxy.supervisor", *([str(theirs.fileno())] * 3)]
+        ended = await anyio.run_process(command, stderr=subprocess.PIPE, pass_fds=[theirs.fileno()])
+    assert ended.stderr == b""
 
 
 FULL = """

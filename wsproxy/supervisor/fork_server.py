@@ -14,10 +14,12 @@ import signal
 import socket
 import struct
 from contextlib import suppress
+from importlib import import_module
 from typing import Final
 
 from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
 from wsproxy.net.descriptors import raise_descriptor_limit
+from wsproxy.net.loop import has_uvloop
 from wsproxy.supervisor import dataplane_process
 from wsproxy.supervisor.kernel import call_this_process, go_on_without_parent
 
@@ -83,6 +85,13 @@ def _say_who_ended(end: socket.socket) -> None:
             end.sendall(NOTICE.pack(pid, os.waitstatus_to_exitcode(status)))
 
 
+def import_the_rest() -> None:
+    """What would else be imported only where an event loop starts: in each process anew, and as it is on disk then."""
+    has_uvloop()
+    with suppress(ImportError):  # anyio keeps it where it likes
+        import_module("anyio._backends._asyncio")
+
+
 def main(arguments: list[str]) -> int:
     """Run the fork server, and each process that it becomes; the arguments are descriptors, as above."""
     descriptor, turns, counts = map(int, arguments)
@@ -94,6 +103,8 @@ def main(arguments: list[str]) -> int:
     go_on_without_parent()
     raise_descriptor_limit()
     keep_buffers_mapped()
+    import_the_rest()
     collect_seldom()
-    channel = serve(socket.socket(fileno=descriptor))
+    with socket.socket(fileno=descriptor) as end:
+        channel = serve(end)
     return 0 if channel is None else dataplane_process.run(channel, turns, counts)
