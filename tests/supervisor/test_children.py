@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -165,3 +165,25 @@ async def test_one_that_is_forked_while_they_end_does_not_serve(monkeypatch: pyt
             os.kill(keeper.children.serving[0].pid, signal.SIGKILL)
             await keeper.children.ended.wait()
         assert not log.of("INFO")  # nobody served any more
+
+
+@pytest.mark.parametrize("asked_before", [0, 1])
+@in_loop
+async def test_one_that_was_killed_before_it_could_follow_was_killed(asked_before: int) -> None:
+    async with RawServer(ok()) as server, kept(ini(server.port)) as keeper:
+        with logged() as log:
+            victim = keeper.children.alive[0]
+            os.kill(victim.pid, signal.SIGKILL)
+            _wait_for_the_end(victim.pid)
+            for _ in range(asked_before):  # a reload asks to prepare first
+                await keeper.children.ask_all("figures")
+            await keeper.children.oblige("figures", {})
+            await eventually(lambda: keeper.children.deaths == 1)
+        assert "process 1 has ended (SIGKILL), starts again at once" in log.of("ERROR")
+
+
+def _wait_for_the_end(pid: int) -> None:
+    """Before the loop can hear of it."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            pass

@@ -64,6 +64,7 @@ class Channel:
         self._turn = anyio.Lock()
         self._received = bytearray()
         self._descriptors: deque[int] = deque()
+        self._is_gone = False  # as the last request has found
         self._is_cut = False  # a request was given up half-way: what came after it could not be read
         self._expected = 0  # answers that have not come yet, those among them that nobody waits for any more
 
@@ -75,6 +76,8 @@ class Channel:
         data = _encoded({"kind": kind, "body": body or {}}, sockets)
         with _within(timeout_s, kind):
             async with self._turn:
+                if self._is_gone:
+                    raise GoneError("it is gone")
                 if self._is_cut:
                     raise ChannelError("it does not read what it is told")
                 self._is_cut = True
@@ -119,6 +122,7 @@ class Channel:
                 await self._wait(self._loop.add_writer, self._loop.remove_writer)
                 continue
             except ConnectionError as error:
+                self._is_gone = True
                 raise GoneError(f"it is gone ({error.strerror or error})") from None
             except OSError as error:
                 raise ChannelError(f"it cannot be reached ({error.strerror or error})") from None

@@ -19,7 +19,7 @@ from wsproxy.net.shared_memory import SharedMemory
 from wsproxy.net.turns import AcceptTurns
 from wsproxy.observe.merging import bounded, ended, merged
 from wsproxy.observe.snapshot import Snapshot
-from wsproxy.supervisor.channel import ANSWER_S, Body, ChannelError, RefusedError
+from wsproxy.supervisor.channel import ANSWER_S, Body, ChannelError, GoneError, RefusedError
 from wsproxy.supervisor.child import Child
 from wsproxy.supervisor.forks import Forks
 from wsproxy.supervisor.orders import Orders
@@ -253,7 +253,7 @@ class Children:
         for child, answer in answers.items():
             if isinstance(answer, Exception):
                 _logger.error("process %d did not follow: %s", child.number, answer)
-                self.end(child, str(answer))
+                self.end(child, "" if isinstance(answer, GoneError) else str(answer))  # how it ended says more
         return sum(isinstance(answer, dict) for answer in answers.values())
 
     async def stop(self, successor: int | None = None) -> None:
