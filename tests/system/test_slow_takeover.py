@@ -157,7 +157,8 @@ async def test_a_successor_whose_processes_do_not_serve_changes_nothing(tmp_path
         )
         _, err = await second.communicate()
         assert second.returncode == 1
-        assert f"{path}: process 1 has ended (exit status 1); process 2 has ended (exit status 1)" in err.decode()
+        how = "cannot be started: the fork server has ended (exit status 1)"
+        assert f"{path}: process 1 has ended ({how}); process 2 has ended ({how})" in err.decode()
         await running.wait_for("has not taken over")
         for _ in range(5):
             assert (await fetch(running.port)).status == 200

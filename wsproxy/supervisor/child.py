@@ -5,15 +5,14 @@ Knows the process and its channel; what is said over it is others' business.
 
 from __future__ import annotations
 
-import signal
 import socket
-from contextlib import suppress
 from typing import Self
 
 import anyio
 
 from wsproxy.observe.snapshot import Snapshot
 from wsproxy.supervisor.channel import Channel
+from wsproxy.supervisor.exit_code import in_words
 from wsproxy.supervisor.forks import Forked, Forks
 
 
@@ -63,14 +62,3 @@ class Child:
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
-
-
-def in_words(code: int | None) -> str:
-    """How a process has ended, by its return code."""
-    if code is None:
-        return "how is not known"
-    if code >= 0:
-        return f"exit status {code}"
-    with suppress(ValueError):
-        return signal.Signals(-code).name
-    return f"signal {-code}"

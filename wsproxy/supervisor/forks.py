@@ -20,6 +20,7 @@ from typing import Final
 import anyio
 from anyio.abc import Process
 
+from wsproxy.supervisor.exit_code import in_words
 from wsproxy.supervisor.fork_server import FORKED, NOTICE
 
 NOTICES_AT_ONCE: Final = 512
@@ -224,6 +225,11 @@ class ForkServer:
         with suppress(ProcessLookupError):
             self._process.kill()
 
+    async def wait(self) -> str:
+        """Wait for its end; how it ended, in words."""
+        await self.close()
+        return in_words(self._process.returncode)
+
     async def close(self) -> None:
         """End it; those that were forked do not end with it."""
         self._let_go()
@@ -243,11 +249,15 @@ class Forks:
 
     async def fork(self, channel: socket.socket) -> Forked:
         """Have a process that has this end of a channel. Raises OSError."""
+        with suppress(
+            ConnectionError
+        ):  # it was killed together with the process that is to be replaced, but seen later
+            return await (await self._serving()).fork(channel)
         server = await self._serving()
         try:
             return await server.fork(channel)
-        except ConnectionError:  # it was killed together with the process that is to be replaced, but seen later
-            return await (await self._serving()).fork(channel)
+        except ConnectionError:
+            raise OSError(f"the fork server has ended ({await server.wait()})") from None
 
     async def _serving(self) -> ForkServer:
         async with self._starting:

@@ -22,7 +22,7 @@ import anyio
 import wsproxy
 from wsproxy.by_hand import changes_by_hand, repeat_changes
 from wsproxy.supervisor.channel import Channel, ChannelError, RefusedError
-from wsproxy.supervisor.child import in_words
+from wsproxy.supervisor.exit_code import in_words
 from wsproxy.supervisor.meeting import is_trusted, peer_of, wait_at
 from wsproxy.supervisor.named_sockets import laid_out
 
