@@ -24,3 +24,8 @@ def test_ten_short_lives_in_a_row_are_a_crash_loop() -> None:
 def test_a_sound_life_starts_over() -> None:
     state = RestartState()
     assert [state.delay_s(lived) for lived in (1, 29.9, 30, 0, 600, 0)] == [0.5, 1, 0.5, 1, 0.5, 1]
+
+
+def test_where_there_is_a_reason_to_hurry_the_first_time_is_at_once() -> None:
+    state = RestartState(first_delay_s=0.0)
+    assert [state.delay_s(lived) for lived in (1, 1, 1, 30, 1)] == [0, 0.5, 1, 0, 0.5]

@@ -64,8 +64,10 @@ async def test_what_a_process_has_counted_outlives_it() -> None:
             assert (await fetch(keeper.port)).status == 200
         (figures,) = await keeper.children.snapshots()
         (child,) = keeper.children.serving
-        os.kill(child.pid, signal.SIGKILL)
-        await eventually(lambda: keeper.children.deaths == 1)
+        with logged() as log:
+            os.kill(child.pid, signal.SIGKILL)
+            await eventually(lambda: keeper.children.deaths == 1)
+        assert log.of("ERROR") == ["process 1 has ended (SIGKILL), starts again at once"]
         await eventually(lambda: bool(keeper.children.serving))
         new, past = await keeper.children.snapshots()
         assert [each.frontends[0].accepted for each in (figures, new, past)] == [3, 0, 3]

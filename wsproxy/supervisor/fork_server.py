@@ -12,7 +12,6 @@ import os
 import select
 import signal
 import socket
-import struct
 from contextlib import suppress
 from importlib import import_module
 from typing import Final
@@ -21,13 +20,8 @@ from wsproxy.net.allocator import collect_seldom, keep_buffers_mapped
 from wsproxy.net.descriptors import raise_descriptor_limit
 from wsproxy.net.loop import has_uvloop
 from wsproxy.supervisor import dataplane_process
+from wsproxy.supervisor.fork_notice import FORKED, NOTICE
 from wsproxy.supervisor.kernel import call_this_process, go_on_without_parent
-
-NOTICE: Final = struct.Struct("=ii")
-"""What this process says: a process's id, and FORKED or its return code as of `subprocess` (0 and errno: no fork)."""
-
-FORKED: Final = 1 << 16
-"""Beyond every return code."""
 
 FORK_NAME: Final = "wsproxy-fork"
 """What `ps` and `top` call this process."""

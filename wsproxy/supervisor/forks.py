@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import Process
 
 from wsproxy.supervisor.exit_code import in_words
-from wsproxy.supervisor.fork_server import FORKED, NOTICE
+from wsproxy.supervisor.fork_notice import FORKED, NOTICE
 
 NOTICES_AT_ONCE: Final = 512
 """Read at once: more than there are processes."""
